@@ -1,0 +1,35 @@
+# Language, warnings, output folders, and what makes the same source give the same build-id in
+# every folder: no absolute paths in the objects, only $ORIGIN in RPATHs, no dates.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+set(CIFARPIPE_PLUGIN_DIR ${CMAKE_BINARY_DIR}/lib/cifarpipe/plugins)
+
+find_program(CIFARPIPE_CCACHE ccache)
+if(CIFARPIPE_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      ${CIFARPIPE_CCACHE})
+endif()
+
+add_library(cifarpipe_settings INTERFACE)
+target_compile_options(cifarpipe_settings INTERFACE -Wall -Wextra -Wpedantic
+  $<$<BOOL:${CIFARPIPE_WERROR}>:-Werror>
+  -ffile-prefix-map=${CMAKE_BINARY_DIR}=build -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+target_include_directories(cifarpipe_settings INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
+if(CIFARPIPE_SANITIZE)
+  target_compile_options(cifarpipe_settings INTERFACE -fsanitize=${CIFARPIPE_SANITIZE}
+                         -fno-omit-frame-pointer)
+  target_link_options(cifarpipe_settings INTERFACE -fsanitize=${CIFARPIPE_SANITIZE})
+endif()
+add_link_options(-Wl,--build-id=sha1 -Wl,--as-needed)
