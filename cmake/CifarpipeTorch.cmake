@@ -15,8 +15,13 @@ if(NOT EXISTS ${CIFARPIPE_TORCH}/lib/libtorch_cpu.so OR NOT EXISTS ${torch_versi
           "${CIFARPIPE_TORCH_MINIMUM} or newer: lib/libtorch_cpu.so and "
           "include/torch/headeronly/version.h are expected there.")
 endif()
-file(STRINGS ${torch_version_header} torch_version_line REGEX "define TORCH_VERSION \"")
-string(REGEX REPLACE ".*\"(.*)\".*" "\\1" CIFARPIPE_TORCH_VERSION "${torch_version_line}")
+set(CIFARPIPE_TORCH_VERSION "")
+foreach(part MAJOR MINOR PATCH)
+  file(STRINGS ${torch_version_header} line REGEX "define TORCH_VERSION_${part} ")
+  string(REGEX REPLACE ".* ([0-9]+)$" "\\1" number "${line}")
+  list(APPEND CIFARPIPE_TORCH_VERSION ${number})
+endforeach()
+list(JOIN CIFARPIPE_TORCH_VERSION . CIFARPIPE_TORCH_VERSION)
 if(CIFARPIPE_TORCH_VERSION VERSION_LESS CIFARPIPE_TORCH_MINIMUM)
   message(FATAL_ERROR "libtorch ${CIFARPIPE_TORCH_VERSION} in ${CIFARPIPE_TORCH} is older than "
           "${CIFARPIPE_TORCH_MINIMUM}.")
