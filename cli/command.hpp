@@ -1,0 +1,41 @@
+// What the commands of the program share. Each command is one file with one function that adds its
+// options to the parser; main.cpp only lists them and dispatches. Main thread.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace cifarpipe::cli {
+
+/// The program as it was called. Filled while the command line is parsed, read by the actions.
+struct Program {
+  std::filesystem::path executable;             ///< Absolute.
+  std::vector<std::string> arguments;           ///< As typed, without the program's name.
+  std::string runs_dir;                         ///< --runs, else CIFARPIPE_RUNS, else "runs".
+  std::vector<std::filesystem::path> plugin_paths;  ///< --plugin-path, in order.
+  bool color = false;                           ///< stderr is a terminal and NO_COLOR is not set.
+  /// What the chosen subcommand does; returns the exit code. Set by its parser callback; throws
+  /// Error, whose kind becomes the exit code.
+  std::function<int()> action;
+};
+
+// Each adds one subcommand (or a family) to `app`.
+void add_run_command(CLI::App& app, Program& program);
+void add_plan_command(CLI::App& app, Program& program);
+void add_check_command(CLI::App& app, Program& program);
+void add_config_command(CLI::App& app, Program& program);
+void add_stages_command(CLI::App& app, Program& program);
+void add_runs_command(CLI::App& app, Program& program);
+void add_gc_command(CLI::App& app, Program& program);
+void add_verify_command(CLI::App& app, Program& program);
+void add_doctor_command(CLI::App& app, Program& program);
+void add_init_command(CLI::App& app, Program& program);
+void add_completion_command(CLI::App& app, Program& program);
+
+}  // namespace cifarpipe::cli
