@@ -22,10 +22,11 @@ if(CIFARPIPE_CCACHE)
       ${CIFARPIPE_CCACHE})
 endif()
 
+include(CifarpipePrefixMaps)
 add_library(cifarpipe_settings INTERFACE)
 target_compile_options(cifarpipe_settings INTERFACE -Wall -Wextra -Wpedantic
-  $<$<BOOL:${CIFARPIPE_WERROR}>:-Werror>
-  -ffile-prefix-map=${CMAKE_BINARY_DIR}=build -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+  $<$<BOOL:${CIFARPIPE_WERROR}>:-Werror>)
+cifarpipe_prefix_maps(cifarpipe_settings)
 target_include_directories(cifarpipe_settings INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
 if(CIFARPIPE_SANITIZE)
   target_compile_options(cifarpipe_settings INTERFACE -fsanitize=${CIFARPIPE_SANITIZE}

@@ -26,7 +26,33 @@ if(CIFARPIPE_TORCH_VERSION VERSION_LESS CIFARPIPE_TORCH_MINIMUM)
   message(FATAL_ERROR "libtorch ${CIFARPIPE_TORCH_VERSION} in ${CIFARPIPE_TORCH} is older than "
           "${CIFARPIPE_TORCH_MINIMUM}.")
 endif()
-message(STATUS "libtorch ${CIFARPIPE_TORCH_VERSION}")
+
+# What exactly it is, for the stamp of plugins: from the wheel's version.py, or from the two files
+# in a libtorch archive.
+set(CIFARPIPE_TORCH_BUILD ${CIFARPIPE_TORCH_VERSION})
+set(CIFARPIPE_TORCH_GIT "")
+set(CIFARPIPE_TORCH_CUDA_VERSION "")
+if(EXISTS ${CIFARPIPE_TORCH}/version.py)
+  file(READ ${CIFARPIPE_TORCH}/version.py text)
+  foreach(pair BUILD:__version__ GIT:git_version CUDA_VERSION:cuda)
+    string(REGEX MATCH "^([A-Z_]+):(.*)$" _ ${pair})
+    set(variable CIFARPIPE_TORCH_${CMAKE_MATCH_1})
+    if(text MATCHES "\n${CMAKE_MATCH_2}[^\n=]*= *'([^'\n]*)'")
+      set(${variable} ${CMAKE_MATCH_1})
+    endif()
+  endforeach()
+elseif(EXISTS ${CIFARPIPE_TORCH}/build-version AND EXISTS ${CIFARPIPE_TORCH}/build-hash)
+  file(STRINGS ${CIFARPIPE_TORCH}/build-version CIFARPIPE_TORCH_BUILD LIMIT_COUNT 1)
+  file(STRINGS ${CIFARPIPE_TORCH}/build-hash CIFARPIPE_TORCH_GIT LIMIT_COUNT 1)
+  if(CIFARPIPE_TORCH_BUILD MATCHES "\\+cu([0-9]+)$")
+    set(CIFARPIPE_TORCH_CUDA_VERSION ${CMAKE_MATCH_1})
+  endif()
+endif()
+message(STATUS "libtorch ${CIFARPIPE_TORCH_BUILD}")
+set(CIFARPIPE_TORCH_STAMP
+  CIFARPIPE_TORCH_STAMP_VERSION="${CIFARPIPE_TORCH_BUILD}"
+  CIFARPIPE_TORCH_STAMP_GIT="${CIFARPIPE_TORCH_GIT}"
+  CIFARPIPE_TORCH_STAMP_CUDA="${CIFARPIPE_TORCH_CUDA_VERSION}")
 
 # The wheel's include folder also holds fmt, protobuf and dnnl headers that would shadow Debian's:
 # only libtorch's own folders are made visible, through links.
@@ -45,9 +71,13 @@ add_library(cifarpipe_torch INTERFACE)
 add_library(cifarpipe::torch ALIAS cifarpipe_torch)
 target_include_directories(cifarpipe_torch SYSTEM INTERFACE
   ${torch_include} ${torch_include}/torch/csrc/api/include)
-target_compile_definitions(cifarpipe_torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO)
+target_compile_definitions(cifarpipe_torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO
+  ${CIFARPIPE_TORCH_STAMP})
+# Without the second, g++ names a header by whichever path is shorter, and that depends on where
+# the build folder is.
 target_compile_options(cifarpipe_torch INTERFACE
-  -ffile-prefix-map=${CIFARPIPE_TORCH}=torch)
+  -ffile-prefix-map=${CIFARPIPE_TORCH}/=torch/
+  $<$<CXX_COMPILER_ID:GNU>:-fno-canonical-system-headers>)
 target_link_libraries(cifarpipe_torch INTERFACE cifarpipe_libtorch_cpu cifarpipe_libc10)
 
 # A CUDA build of libtorch: its libraries are linked too, and CUDA-only code is compiled.
