@@ -1,0 +1,22 @@
+// How a run looks to whoever watches: a live line a running stage on a terminal, plain lines
+// elsewhere, one JSON object a line for programs. stderr, but for JSON. Supervisor's thread.
+#pragma once
+
+#include <memory>
+
+#include "pipeline/observer.hpp"
+
+namespace cifarpipe::cli {
+
+enum class Verbosity { quiet, normal, verbose };
+
+/// `live`: stderr is a terminal that can be redrawn.
+std::unique_ptr<RunObserver> make_text_progress(Verbosity verbosity, bool live, bool color);
+std::unique_ptr<RunObserver> make_json_progress();
+
+/// "1.2 s", "4 min 03 s", "2 h 05 min"
+std::string duration_text(std::int64_t ms);
+/// "0.812", "3.1e-05": four significant digits, for people.
+std::string figure_text(double value);
+
+}  // namespace cifarpipe::cli

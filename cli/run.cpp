@@ -1,0 +1,278 @@
+// `cifarpipe run FILE`: the product in one line.
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "cli/progress.hpp"
+#include "cli/session.hpp"
+#include "pipeline/provenance.hpp"
+#include "pipeline/supervisor.hpp"
+
+namespace cifarpipe::cli {
+namespace {
+
+struct RunArguments {
+  ConfigArguments config;
+  Forcing forcing;
+  std::vector<std::string> until;
+  std::vector<std::string> accept_code;
+  bool new_run = false;
+  std::string name;
+  std::vector<std::string> tags;
+  std::string note;
+  int slots = 1;
+  bool keep_going = false;
+  bool json = false;
+  bool quiet = false;
+  bool verbose = false;
+};
+
+void block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, s);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+/// A sweep holds a lock and a log for each of its runs.
+void allow_many_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+std::vector<std::string> secrets_of(const Configuration& configuration) {
+  std::vector<std::string> secrets;
+  for (const Cell& cell : configuration.cells) {
+    for (const StageInstance& stage : cell.stages) {
+      for (const auto& [name, value] : stage.params) {
+        const FieldInfo* field = stage.type->description.params.find(name);
+        const auto* text = std::get_if<std::string>(&value);
+        if (field != nullptr && field->secret && text != nullptr && text->size() >= 4) {
+          secrets.push_back(*text);
+        }
+      }
+    }
+  }
+  return secrets;
+}
+
+std::vector<std::pair<std::string, std::string>> parse_tags(const std::vector<std::string>& texts) {
+  std::vector<std::pair<std::string, std::string>> tags;
+  for (const std::string& text : texts) {
+    const auto sign = text.find('=');
+    if (sign == std::string::npos || sign == 0) {
+      throw Error(fmt::format("--tag {}: write it as KEY=VALUE", text), ErrorKind::usage);
+    }
+    tags.emplace_back(text.substr(0, sign), text.substr(sign + 1));
+  }
+  return tags;
+}
+
+RunBookOptions book_options(const Program& program, const RunArguments& arguments,
+                            const Configuration& configuration, const Machine& machine) {
+  RunBookOptions options;
+  options.new_run = arguments.new_run;
+  if (!arguments.name.empty()) options.name = arguments.name;
+  if (!arguments.note.empty()) options.note = arguments.note;
+  options.tags = parse_tags(arguments.tags);
+  options.secrets = secrets_of(configuration);
+  std::vector<std::string> line = {"cifarpipe"};
+  line.insert(line.end(), program.arguments.begin(), program.arguments.end());
+  options.command = redacted(shell_line(line), options.secrets);
+  const auto folder = std::filesystem::absolute(configuration.file).parent_path();
+  const GitState git = git_state(folder);
+  if (!git.commit.empty()) {
+    options.facts = {{"git.commit", git.commit},
+                     {"git.branch", git.branch},
+                     {"git.dirty", git.dirty ? "true" : "false"}};
+    options.diff = redacted(git.diff, options.secrets);
+  }
+  for (auto& fact : machine_facts(machine)) options.facts.push_back(std::move(fact));
+  options.facts.emplace_back("cifarpipe", CIFARPIPE_VERSION);
+  for (const Cell& cell : configuration.cells) {
+    for (const StageInstance& stage : cell.stages) {
+      if (stage.type->torch_version.empty()) continue;
+      options.facts.emplace_back("libtorch", stage.type->torch_version);
+      return options;
+    }
+  }
+  return options;
+}
+
+/// Opens the rows of this command; while another process carries one of them out, waits for it.
+/// The number of the signal that ended the waiting, or 0.
+int open_runs(RunBook& book, RunObserver& observer) {
+  bool told = false;
+  while (const auto alive = book.open_all()) {
+    if (!told) {
+      observer.message(LogLevel::info,
+                       fmt::format("{} is being carried out by another cifarpipe; waiting for it",
+                                   alive->name));
+      told = true;
+    }
+    sigset_t stop;
+    sigemptyset(&stop);
+    for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&stop, s);
+    const timespec pause{0, 100'000'000};
+    const int signal = sigtimedwait(&stop, nullptr, &pause);
+    if (signal > 0) return signal;
+  }
+  return 0;
+}
+
+std::string again(const Program& program) {
+  std::vector<std::string> line = {"cifarpipe"};
+  line.insert(line.end(), program.arguments.begin(), program.arguments.end());
+  return shell_line(line);
+}
+
+/// On stdout: one line a finished run. On stderr: where to look next, or how to go on.
+void report(const Program& program, const RunArguments& arguments, const RunBook& book,
+            int exit_code) {
+  if (arguments.json) return;
+  std::size_t cells = 0;
+  for (const RunBook::Entry& entry : book.entries()) cells += entry.is_parent ? 0 : 1;
+  for (const RunBook::Entry& entry : book.entries()) {
+    if (cells > 8 && !entry.is_parent) continue;
+    const auto& run = entry.record;
+    const auto ms = run.end_ms - run.start_ms;
+    const std::string when =
+        entry.how == RunObserver::Opened::already_finished ? "nothing to do" : duration_text(ms);
+    fmt::print("{}  {}  {}  {}\n", to_string(run.status), run.name, when, run.folder);
+  }
+  std::fflush(stdout);
+  if (arguments.quiet) return;
+  if (exit_code == 0) {
+    fmt::print(stderr,
+               "next: cifarpipe runs show latest | cifarpipe runs list | cifarpipe plan {}\n",
+               arguments.config.file);
+    return;
+  }
+  for (const RunBook::Entry& entry : book.entries()) {
+    if (entry.failed) {
+      fmt::print(stderr, "log:  {}\n", (entry.folder.path() / "run.log").string());
+      break;
+    }
+  }
+  fmt::print(stderr, "to go on: {}\n", again(program));
+}
+
+/// The recorded results of a run that was finished before, as if its stages had just been looked at.
+void show_finished(const Configuration& configuration, const RunBook& book, Recorder& recorder,
+                   Store& store, RunObserver& observer) {
+  for (const RunBook::Entry& entry : book.entries()) {
+    if (entry.is_parent || book.entries().size() > 9) continue;
+    for (const std::size_t s : entry.stages) {
+      const StageInstance& stage = configuration.cells[entry.cell].stages[s];
+      const auto job = recorder.run_stage_job(entry.record.id, stage.name);
+      const auto result = job ? store.find(*job) : std::nullopt;
+      if (!result) continue;
+      JobEnd end;
+      end.action = "cached";
+      end.status = "finished";
+      end.reason = "up to date";
+      end.key = job->key;
+      end.result_dir = result->dir.string();
+      std::map<std::string, std::size_t> seen;
+      for (const VisiblePoint& p : recorder.points(*job)) {
+        const auto [at, added] = seen.emplace(p.metric, end.finals.size());
+        if (added) {
+          end.finals.push_back(p);
+        } else {
+          end.finals[at->second] = p;
+        }
+      }
+      observer.job_ended({0, stage.name, configuration.cells[entry.cell].name,
+                          stage.type->description.name},
+                         end);
+    }
+  }
+}
+
+int run(const Program& program, const RunArguments& arguments) {
+  LoadedConfig loaded = load_config(program, arguments.config);
+  block_signals();
+  allow_many_files();
+  Session session(program);
+  const GraphWorld world = session.world(loaded.configuration);
+  require_stages(loaded.configuration, arguments.until, "--until");
+  require_stages(loaded.configuration, arguments.accept_code, "--accept-code");
+  const JobGraph graph = build_graph(loaded.configuration, world, arguments.until);
+  const Planner planner(loaded.configuration, graph, session.store(), session.recorder(),
+                        arguments.forcing);
+  const bool live = isatty(STDERR_FILENO) != 0 && !arguments.json;
+  const Verbosity verbosity = arguments.quiet     ? Verbosity::quiet
+                              : arguments.verbose ? Verbosity::verbose
+                                                  : Verbosity::normal;
+  const auto observer = arguments.json ? make_json_progress()
+                                       : make_text_progress(verbosity, live, program.color);
+  RunBook book(loaded.configuration, graph, planner, session.store(), session.recorder(),
+               *observer,
+               book_options(program, arguments, loaded.configuration, world.machine));
+  if (const int signal = open_runs(book, *observer); signal != 0) return 128 + signal;
+  if (book.all_finished()) {
+    show_finished(loaded.configuration, book, session.recorder(), session.store(), *observer);
+    report(program, arguments, book, 0);
+    return 0;
+  }
+  SupervisorOptions options;
+  options.slots = arguments.slots;
+  options.keep_going = arguments.keep_going;
+  options.accept_code = arguments.accept_code;
+  options.worker.executable = program.executable.parent_path() / "cifarpipe-worker";
+  options.worker.rings_dir = session.store().rings_dir();
+  // With CUDA a worker maps far more than it uses; without, no plugin needs more than the machine.
+  if (world.machine.cuda_devices.empty()) {
+    options.worker.memory_limit = world.machine.memory_bytes / 10 * 9;
+  }
+  Supervisor supervisor(loaded.configuration, graph, planner, session.store(), session.recorder(),
+                        book, *observer, world.machine, options);
+  const int exit_code = supervisor.run();
+  observer->tick();
+  report(program, arguments, book, exit_code);
+  return exit_code;
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, Program& program) {
+  auto* command = app.add_subcommand("run", "Carry out a pipeline: run what has to, skip what is done.");
+  auto arguments = std::make_shared<RunArguments>();
+  add_config_arguments(*command, arguments->config);
+  command->add_option("--force", arguments->forcing.stages, "Run STAGE although its result is there.")
+      ->type_name("STAGE")->allow_extra_args(false);
+  command->add_option("--from", arguments->forcing.from, "Run STAGE and all after it again.")
+      ->type_name("STAGE")->allow_extra_args(false);
+  command->add_option("--until", arguments->until, "Only STAGE and what it needs.")
+      ->type_name("STAGE")->allow_extra_args(false);
+  command->add_flag("--no-cache", arguments->forcing.all, "Run every stage again.");
+  command->add_option("--accept-code", arguments->accept_code,
+                      "Take over STAGE's result of older plugin code.")
+      ->type_name("STAGE")->allow_extra_args(false);
+  command->add_flag("--new-run", arguments->new_run, "Make a new row even if an equal run is there.");
+  command->add_option("--name", arguments->name, "The run's name.");
+  command->add_option("--tag", arguments->tags, "A tag of the run, KEY=VALUE.")
+      ->type_name("K=V")->allow_extra_args(false);
+  command->add_option("--note", arguments->note, "A note for the run.");
+  command->add_option("--slots", arguments->slots, "Jobs at once, at most.")
+      ->type_name("N")->check(CLI::Range(1, 1024))->capture_default_str();
+  command->add_flag("--keep-going", arguments->keep_going,
+                    "After a failure go on with what does not depend on it.");
+  command->add_flag("--json", arguments->json, "One JSON object a line on stdout.");
+  auto* quiet = command->add_flag("-q,--quiet", arguments->quiet, "Say only what failed.");
+  command->add_flag("-v,--verbose", arguments->verbose, "Show debug lines of the stages.")
+      ->excludes(quiet);
+  command->callback([&program, arguments] {
+    program.action = [&program, arguments] { return run(program, *arguments); };
+  });
+}
+
+}  // namespace cifarpipe::cli

@@ -1,0 +1,110 @@
+#include "cli/session.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "cli/catalog.hpp"
+#include "pipeline/plan.hpp"
+#include "pipeline/supervisor.hpp"
+#include "tracking/recorder.hpp"
+
+namespace cifarpipe::cli {
+
+void add_config_arguments(CLI::App& command, ConfigArguments& arguments) {
+  command.add_option("FILE", arguments.file, "The pipeline file.")->required();
+  command
+      .add_option("--set", arguments.sets,
+                  "PATH=VALUE sets one value, such as train.lr=0.01; may be given many times.")
+      ->allow_extra_args(false);
+}
+
+LoadedConfig load_config(const Program& program, const ConfigArguments& arguments) {
+  LoadedConfig loaded;
+  loaded.catalog = open_catalog(program, plugin_paths_of(arguments.file));
+  std::vector<SetArgument> sets;
+  for (const std::string& text : arguments.sets) {
+    sets.push_back({text, static_cast<int>(sets.size()) + 1});
+  }
+  Diagnostics diagnostics;
+  auto configuration = load_configuration(arguments.file, sets, *loaded.catalog, diagnostics);
+  if (!diagnostics.all().empty()) fmt::print(stderr, "{}", diagnostics.render(program.color));
+  if (!configuration) throw Error("", ErrorKind::usage);
+  loaded.configuration = std::move(*configuration);
+  return loaded;
+}
+
+Session::Session(const Program& program)
+    : store_(std::filesystem::absolute(program.runs_dir), file_ops()) {
+  const auto database = store_.root() / "cifarpipe.db";
+  const bool fresh = !std::filesystem::exists(database);
+  auto recorder = std::make_unique<SqliteRecorder>(database);
+  reap_dead_runs(*recorder);
+  recorder_ = std::move(recorder);
+  drain_orphan_rings(store_, *recorder_);
+  if (fresh) {
+    for (const JobRef& job : store_.list()) {
+      if (const auto result = store_.find(job)) index_result(*result, store_, *recorder_);
+    }
+  }
+}
+
+Session::~Session() = default;
+
+GraphWorld Session::world(const Configuration& configuration) {
+  GraphWorld world;
+  bool cuda = false;
+  for (const Cell& cell : configuration.cells) {
+    for (const StageInstance& stage : cell.stages) cuda = cuda || stage.type->cuda;
+  }
+  world.machine = detect_machine(cuda);
+  world.digest_path = [this](const std::string& path) { return digest_of(path); };
+  world.earlier_result = [this](const InputSource& source) {
+    const RunRecord run = recorder_->resolve_run(source.run);
+    const auto job = recorder_->run_stage_job(run.id, source.stage);
+    const auto result = job ? store_.find(*job) : std::nullopt;
+    if (!result) {
+      throw Error(fmt::format("run {} has no result of a stage '{}'", run.name, source.stage),
+                  source.place);
+    }
+    if (result->port(source.port) == nullptr) {
+      throw Error(fmt::format("stage '{}' of run {} has no output '{}'", source.stage, run.name,
+                              source.port),
+                  source.place);
+    }
+    return std::make_pair(*job, port_digest(*result, source.port));
+  };
+  return world;
+}
+
+std::string Session::digest_of_file(const std::filesystem::path& file) {
+  struct stat info {};
+  if (stat(file.c_str(), &info) != 0) throw system_error("cannot read " + file.string(), errno);
+  const Recorder::FileStamp stamp{
+      file.string(), static_cast<std::uint64_t>(info.st_size),
+      static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec,
+      static_cast<std::uint64_t>(info.st_ino)};
+  if (const auto known = recorder_->known_digest(stamp)) return *known;
+  std::string digest = sha256_file(file);
+  recorder_->remember_digest(stamp, digest);
+  return digest;
+}
+
+std::string Session::digest_of(const std::string& path) {
+  const std::filesystem::path root = std::filesystem::canonical(path);
+  if (std::filesystem::is_regular_file(root)) return digest_of_file(root);
+  // As combined_digest, with each file's digest from the table where it is known.
+  std::vector<FileDigest> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+    if (!entry.is_regular_file()) continue;
+    files.push_back({entry.path().lexically_relative(root).generic_string(), entry.file_size(),
+                     digest_of_file(entry.path())});
+  }
+  std::sort(files.begin(), files.end(),
+            [](const FileDigest& a, const FileDigest& b) { return a.path < b.path; });
+  return combined_digest(files);
+}
+
+}  // namespace cifarpipe::cli

@@ -1,0 +1,350 @@
+#include "pipeline/run_book.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "pipeline/digest.hpp"
+#include "pipeline/provenance.hpp"
+#include "pipeline/random_id.hpp"
+
+namespace cifarpipe {
+namespace {
+
+/// For each stage of a cell the index of the linked stage whose run it belongs to, or kMain. A
+/// stage with an `experiment` begins a run; what only it leads to follows it.
+constexpr std::size_t kMain = static_cast<std::size_t>(-1);
+std::vector<std::size_t> linked_owner(const Cell& cell) {
+  std::vector<std::size_t> owner(cell.stages.size(), kMain);
+  for (std::size_t i = 0; i < cell.stages.size(); ++i) {
+    if (cell.stages[i].experiment.empty()) continue;
+    const std::vector<bool> after = downstream_of(cell, {cell.stages[i].name});
+    for (std::size_t s = 0; s < cell.stages.size(); ++s) {
+      if (after[s]) owner[s] = s == i || owner[s] == kMain ? i : owner[s];
+    }
+  }
+  // A later linked stage takes over what it leads to, itself first.
+  for (std::size_t i = 0; i < cell.stages.size(); ++i) {
+    if (!cell.stages[i].experiment.empty()) owner[i] = i;
+  }
+  return owner;
+}
+
+std::string status_word(RunStatus status) {
+  return status == RunStatus::failed ? "failed" : "killed";
+}
+
+}  // namespace
+
+RunBook::RunBook(const Configuration& configuration, const JobGraph& graph, const Planner& planner,
+                 Store& store, Recorder& recorder, RunObserver& observer, RunBookOptions options)
+    : configuration_(configuration),
+      graph_(graph),
+      planner_(planner),
+      store_(store),
+      recorder_(recorder),
+      observer_(observer),
+      options_(std::move(options)) {
+  make_entries();
+}
+
+void RunBook::make_entries() {
+  if (configuration_.has_matrix) {
+    Entry parent;
+    parent.is_parent = true;
+    parent.experiment = configuration_.name;
+    entries_.push_back(std::move(parent));
+  }
+  for (std::size_t c = 0; c < configuration_.cells.size(); ++c) {
+    const Cell& cell = configuration_.cells[c];
+    const std::vector<std::size_t> owner = linked_owner(cell);
+    std::vector<std::size_t> leaders = {kMain};
+    for (std::size_t i = 0; i < owner.size(); ++i) {
+      if (owner[i] == i) leaders.push_back(i);
+    }
+    for (const std::size_t leader : leaders) {
+      Entry entry;
+      entry.cell = c;
+      for (std::size_t i = 0; i < owner.size(); ++i) {
+        if (owner[i] == leader && graph_.cell_jobs[c][i] != JobGraph::kSkipped) {
+          entry.stages.push_back(i);
+        }
+      }
+      if (entry.stages.empty()) continue;
+      entry.experiment = leader == kMain ? configuration_.name : cell.stages[leader].experiment;
+      if (leader != kMain) entry.linked_stage = cell.stages[leader].name;
+      entry.forced = planner_.forced_set(c);
+      entries_.push_back(std::move(entry));
+    }
+  }
+  for (Entry& entry : entries_) entry.identity = identity_of(entry);
+  if (configuration_.has_matrix) {
+    std::string all = "matrix\n" + configuration_.name;
+    for (std::size_t i = 1; i < entries_.size(); ++i) all += "\n" + entries_[i].identity;
+    entries_.front().identity = sha256(all);
+    if (entries_.size() > 1) entries_.front().forced = entries_[1].forced;
+  }
+}
+
+std::string RunBook::identity_of(const Entry& entry) const {
+  std::vector<std::string> pairs;
+  for (const std::size_t s : entry.stages) {
+    const std::size_t job = graph_.cell_jobs[entry.cell][s];
+    pairs.push_back(configuration_.cells[entry.cell].stages[s].name + " " +
+                    graph_.jobs[job].identity);
+  }
+  std::sort(pairs.begin(), pairs.end());
+  return sha256(fmt::format("run\n{}\n{}", entry.experiment, fmt::join(pairs, "\n")));
+}
+
+std::optional<RunRecord> RunBook::open_all() {
+  // One command at a time looks for rows and makes them, so that two equal ones make one.
+  const auto file = store_.root() / "store/locks/runs.lock";
+  std::optional<Lock> lock;
+  while (!(lock = Lock::try_lock(file))) {
+    timespec pause{0, 2'000'000};
+    nanosleep(&pause, nullptr);
+  }
+  std::vector<std::optional<RunRecord>> existing;
+  for (const Entry& entry : entries_) {
+    existing.push_back(options_.new_run ? std::nullopt
+                                        : recorder_.find_run(entry.identity, entry.forced));
+    if (existing.back() && RunFolder::is_alive(existing.back()->folder)) return existing.back();
+  }
+  for (std::size_t i = 0; i < entries_.size(); ++i) open_entry(entries_[i], existing[i]);
+  close_parent_if_done();
+  return std::nullopt;
+}
+
+bool RunBook::results_intact(const Entry& entry) const {
+  for (const std::size_t s : entry.stages) {
+    const auto job = recorder_.run_stage_job(entry.record.id,
+                                             configuration_.cells[entry.cell].stages[s].name);
+    if (!job || !store_.find(*job)) return false;
+  }
+  return true;
+}
+
+void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing) {
+  const bool finished = existing && existing->status == RunStatus::finished;
+  // A forced run that has finished has had its way: forcing again makes a new row.
+  if (existing && !(finished && !entry.forced.empty())) {
+    entry.record = *existing;
+    if (finished && results_intact(entry)) {
+      entry.how = RunObserver::Opened::already_finished;
+    } else {
+      entry.folder = RunFolder::open(existing->folder);
+      entry.record = recorder_.reopen_run(existing->id, now_ms());
+      entry.how = RunObserver::Opened::continued;
+    }
+    if (options_.name || options_.note || !options_.tags.empty()) {
+      recorder_.annotate_run(entry.record.id, options_.name, options_.note, options_.tags);
+    }
+  } else {
+    const NewRun row = new_row(entry);
+    entry.folder = RunFolder::open(row.folder);
+    entry.record = recorder_.create_run(row);
+    entry.how = RunObserver::Opened::fresh;
+  }
+  if (entry.how != RunObserver::Opened::already_finished) {
+    entry.open = true;
+    entry.unfinished.insert(entry.stages.begin(), entry.stages.end());
+    write_folder(entry);
+  }
+  // The parent of a matrix whose cells were all there closes when its last cell is looked at.
+  observer_.run_opened(entry.record, entry.how);
+}
+
+std::string RunBook::default_name(const Entry& entry, const std::string& id) const {
+  const std::string base = options_.name.value_or(
+      fmt::format("{}-{}", configuration_.name,
+                  (entries_.front().record.id.empty() ? id : entries_.front().record.id)
+                      .substr(0, 6)));
+  if (entry.is_parent) return base;
+  const std::string cell = configuration_.cells[entry.cell].name;
+  std::string name = configuration_.has_matrix ? base + "/" + cell : base;
+  if (!entry.linked_stage.empty()) name += "/" + entry.linked_stage;
+  return name;
+}
+
+NewRun RunBook::new_row(const Entry& entry) const {
+  NewRun row;
+  row.id = random_id();
+  row.start_ms = now_ms();
+  row.name = default_name(entry, row.id);
+  row.experiment = entry.experiment;
+  row.identity = entry.identity;
+  row.forced = entry.forced;
+  row.command = options_.command;
+  row.note = options_.note.value_or("");
+  row.tags = options_.tags;
+  row.facts = options_.facts;
+  if (&entry != &entries_.front()) {
+    if (configuration_.has_matrix) row.parent_id = entries_.front().record.id;
+    if (!entry.linked_stage.empty()) {
+      for (const Entry& other : entries_) {
+        if (!other.is_parent && other.cell == entry.cell && other.linked_stage.empty()) {
+          row.parent_id = other.record.id;
+        }
+      }
+    }
+  }
+  if (!entry.is_parent) {
+    const Cell& cell = configuration_.cells[entry.cell];
+    if (configuration_.has_matrix) row.cell = cell.name;
+    for (const std::size_t s : entry.stages) {
+      const StageInstance& stage = cell.stages[s];
+      for (const auto& [name, value] : stage.params) {
+        const FieldInfo* field = stage.type->description.params.find(name);
+        const bool secret = field != nullptr && field->secret;
+        row.params.emplace_back(stage.name + "." + name, secret ? Value(std::string("***")) : value);
+      }
+      const Job& job = graph_.jobs[graph_.cell_jobs[entry.cell][s]];
+      if (stage.type->description.uses_seed) {
+        row.facts.emplace_back("seed." + stage.name, std::to_string(job.parts.seed));
+      }
+      row.facts.emplace_back("plugin." + stage.name,
+                             fmt::format("{} {} {}", stage.type->plugin_name,
+                                         stage.type->plugin_version, stage.type->build_id));
+    }
+    row.params.emplace_back("pipeline.seed", static_cast<std::int64_t>(cell.seed));
+  }
+  row.folder =
+      (store_.root() / RunFolder::folder_name(row.start_ms, row.name, row.id)).string();
+  return row;
+}
+
+void RunBook::write_folder(Entry& entry) const {
+  entry.folder.write("pipeline.toml", configuration_.source_text);
+  if (!entry.is_parent) {
+    entry.folder.write("resolved.toml",
+                       resolved_toml(configuration_, configuration_.cells[entry.cell]));
+  }
+  if (!options_.diff.empty()) entry.folder.write("changes.diff", options_.diff);
+  nlohmann::ordered_json facts = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : options_.facts) facts[name] = value;
+  const nlohmann::ordered_json run = {
+      {"id", entry.record.id},           {"name", entry.record.name},
+      {"experiment", entry.experiment},  {"parent", entry.record.parent_id},
+      {"identity", entry.identity},      {"forced", entry.forced},
+      {"attempt", entry.record.attempt}, {"start", entry.record.start_ms},
+      {"command", options_.command},     {"facts", facts},
+  };
+  entry.folder.write("run.json",
+                     run.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  entry.folder.log(fmt::format("attempt {} begins: {}", entry.record.attempt, options_.command));
+  if (entry.record.parent_id.empty()) {
+    file_ops().replace_symlink(entry.folder.path().filename(), store_.root() / "latest");
+  }
+}
+
+bool RunBook::all_finished() const {
+  return std::all_of(entries_.begin(), entries_.end(), [](const Entry& entry) {
+    return entry.how == RunObserver::Opened::already_finished;
+  });
+}
+
+bool RunBook::forced_already_done(std::size_t job) const {
+  for (const Entry& entry : entries_) {
+    if (entry.how != RunObserver::Opened::continued || entry.is_parent) continue;
+    for (const std::size_t s : entry.stages) {
+      if (graph_.cell_jobs[entry.cell][s] != job) continue;
+      const auto done = recorder_.run_stage_job(entry.record.id,
+                                                configuration_.cells[entry.cell].stages[s].name);
+      if (done && store_.find(*done)) return true;
+    }
+  }
+  return false;
+}
+
+void RunBook::stage_changed(std::size_t job, const RunStage& state, const StoredResult* result) {
+  for (Entry& entry : entries_) {
+    if (!entry.open || entry.is_parent) continue;
+    for (const std::size_t s : entry.stages) {
+      if (graph_.cell_jobs[entry.cell][s] != job) continue;
+      const StageInstance& stage = configuration_.cells[entry.cell].stages[s];
+      RunStage row = state;
+      row.name = stage.name;
+      row.uses = stage.type->description.name;
+      row.position = static_cast<int>(s);
+      recorder_.put_run_stage(entry.record.id, row);
+      if (result != nullptr) entry.folder.link_stage(stage.name, result->dir);
+      if (row.status == "finished") entry.unfinished.erase(s);
+      if (row.status == "failed") {
+        entry.failed = true;
+        entry.failure = fmt::format("{} failed: {}", stage.name, row.message);
+      }
+    }
+    if (entry.unfinished.empty()) close_entry(entry, RunStatus::finished, "");
+  }
+  close_parent_if_done();
+}
+
+void RunBook::log(std::size_t job, std::string_view line) {
+  const std::string text =
+      fmt::format("[{}] {}", graph_.jobs[job].instance->name, redacted(line, options_.secrets));
+  for (const JobUser& user : graph_.jobs[job].users) {
+    for (Entry& entry : entries_) {
+      if (entry.open && !entry.is_parent && entry.cell == user.cell &&
+          std::find(entry.stages.begin(), entry.stages.end(), user.stage) != entry.stages.end()) {
+        entry.folder.log(text);
+      }
+    }
+  }
+}
+
+void RunBook::touch_all() {
+  for (const Entry& entry : entries_) {
+    if (entry.open) entry.folder.touch();
+  }
+}
+
+void RunBook::close_entry(Entry& entry, RunStatus status, const std::string& message) {
+  entry.record.end_ms = now_ms();
+  entry.record.status = status;
+  recorder_.finish_run(entry.record.id, status, entry.record.end_ms, message);
+  entry.folder.log(fmt::format("{}{}{}", to_string(status), message.empty() ? "" : ": ", message));
+  entry.folder.close();
+  entry.open = false;
+  observer_.run_ended(entry.record);
+}
+
+void RunBook::close_parent_if_done() {
+  if (entries_.empty() || !entries_.front().is_parent || !entries_.front().open) return;
+  const bool children_open = std::any_of(entries_.begin() + 1, entries_.end(),
+                                         [](const Entry& entry) { return entry.open; });
+  if (!children_open) close_entry(entries_.front(), RunStatus::finished, "");
+}
+
+void RunBook::close_all(RunStatus otherwise, const std::string& message) {
+  std::size_t failed = 0;
+  for (std::size_t i = entries_.size(); i-- > 0;) {  // The parent, first in the list, comes last.
+    Entry& entry = entries_[i];
+    if (!entry.open) continue;
+    if (entry.is_parent) {
+      const RunStatus status = failed > 0 ? RunStatus::failed : otherwise;
+      close_entry(entry, status,
+                  failed > 0 ? fmt::format("{} of {} runs failed", failed, entries_.size() - 1)
+                             : message);
+      continue;
+    }
+    if (entry.failed) ++failed;
+    for (const std::size_t s : entry.unfinished) {
+      // A stage that was running when the run ended must not look as if it still were.
+      const StageInstance& stage = configuration_.cells[entry.cell].stages[s];
+      RunStage row;
+      row.name = stage.name;
+      row.uses = stage.type->description.name;
+      row.position = static_cast<int>(s);
+      row.action = "run";
+      row.status = entry.failed ? "skipped" : status_word(otherwise);
+      if (entry.failed && entry.failure.rfind(stage.name + " failed: ", 0) == 0) continue;
+      recorder_.put_run_stage(entry.record.id, row);
+    }
+    close_entry(entry, entry.failed ? RunStatus::failed : otherwise,
+                entry.failed ? entry.failure : message);
+  }
+}
+
+}  // namespace cifarpipe
