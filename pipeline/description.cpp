@@ -121,7 +121,9 @@ Condition condition_from(const Json& j) {
 
 // What is at its default is left out: most fields of most parameters are.
 Json field_to(const FieldInfo& f) {
-  Json j = {{"name", f.name}, {"type", type_name(f.type)}, {"help", f.help},
+  Json j = {{"name", f.name},
+            {"type", type_name(f.type)},
+            {"help", f.help},
             {"default", value_to(f.default_value)}};
   if (f.required) j["required"] = true;
   if (f.minimum) j["minimum"] = number_to(*f.minimum);

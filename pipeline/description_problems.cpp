@@ -21,17 +21,26 @@ bool is_name(std::string_view text, std::string_view more = "") {
 // The alternative of Value that holds a parameter of this type.
 std::size_t value_index(Type type) {
   switch (type) {
-    case Type::boolean: return Value(false).index();
-    case Type::integer: return Value(std::int64_t{}).index();
-    case Type::number: return Value(0.0).index();
+    case Type::boolean:
+      return Value(false).index();
+    case Type::integer:
+      return Value(std::int64_t{}).index();
+    case Type::number:
+      return Value(0.0).index();
     case Type::string:
-    case Type::path: return Value(std::string()).index();
-    case Type::boolean_array: return Value(std::vector<bool>()).index();
-    case Type::integer_array: return Value(std::vector<std::int64_t>()).index();
-    case Type::number_array: return Value(std::vector<double>()).index();
+    case Type::path:
+      return Value(std::string()).index();
+    case Type::boolean_array:
+      return Value(std::vector<bool>()).index();
+    case Type::integer_array:
+      return Value(std::vector<std::int64_t>()).index();
+    case Type::number_array:
+      return Value(std::vector<double>()).index();
     case Type::string_array:
-    case Type::path_array: return Value(std::vector<std::string>()).index();
-    case Type::groups: return Value(Groups()).index();
+    case Type::path_array:
+      return Value(std::vector<std::string>()).index();
+    case Type::groups:
+      return Value(Groups()).index();
   }
   return std::variant_npos;
 }

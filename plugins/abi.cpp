@@ -44,8 +44,8 @@ const Stamp& host_stamp() {
 std::vector<std::string> stamp_differences(const Stamp& plugin, const Stamp& host) {
   // Another API: the other fields may mean something else, so nothing is said about them.
   if (plugin.api != host.api) {
-    return {fmt::format("it was built for SDK API {} and this program has {}", plugin.api,
-                        host.api)};
+    return {
+        fmt::format("it was built for SDK API {} and this program has {}", plugin.api, host.api)};
   }
   std::vector<std::string> out;
   if (plugin.headers != host.headers) {
@@ -53,15 +53,15 @@ std::vector<std::string> stamp_differences(const Stamp& plugin, const Stamp& hos
                               plugin.headers, host.headers));
   }
   if (plugin.compiler != host.compiler) {
-    out.push_back(fmt::format("it was built by {} and this program by {}", plugin.compiler,
-                              host.compiler));
+    out.push_back(
+        fmt::format("it was built by {} and this program by {}", plugin.compiler, host.compiler));
   }
   if (plugin.library != host.library) {
     out.push_back(fmt::format("it uses {} and this program {}", plugin.library, host.library));
   }
   if (plugin.sanitizers != host.sanitizers) {
-    out.push_back(fmt::format("its sanitizers are '{}' and this program's '{}'",
-                              plugin.sanitizers, host.sanitizers));
+    out.push_back(fmt::format("its sanitizers are '{}' and this program's '{}'", plugin.sanitizers,
+                              host.sanitizers));
   }
   if (plugin.torch.empty()) return out;
   if (plugin.torch != host.torch) {
@@ -72,15 +72,19 @@ std::vector<std::string> stamp_differences(const Stamp& plugin, const Stamp& hos
       return fmt::format("commit {}{}{}", stamp.torch_git.substr(0, 12),
                          stamp.torch_cuda.empty() ? "" : ", CUDA ", stamp.torch_cuda);
     };
-    out.push_back(fmt::format("it was built with another build of libtorch {} ({}) than the "
-                              "worker's ({})", plugin.torch, shown(plugin), shown(host)));
+    out.push_back(
+        fmt::format("it was built with another build of libtorch {} ({}) than the "
+                    "worker's ({})",
+                    plugin.torch, shown(plugin), shown(host)));
   }
   return out;
 }
 
 std::string stamp_problem(const std::string& path, const std::vector<std::string>& differences) {
-  return fmt::format("{} does not fit this cifarpipe: {}. Rebuild it with cifarpipe_add_stage "
-                     "against this installation", path, fmt::join(differences, "; "));
+  return fmt::format(
+      "{} does not fit this cifarpipe: {}. Rebuild it with cifarpipe_add_stage "
+      "against this installation",
+      path, fmt::join(differences, "; "));
 }
 
 }  // namespace cifarpipe

@@ -44,9 +44,10 @@ PluginCatalog::PluginCatalog(const std::vector<fs::path>& folders) {
     if (fs::is_directory(folder, error)) {
       read_folder(folder);
     } else if (&folder != &folders.back()) {
-      problems_.push_back({folder.string(),
-                           fmt::format("{}, where plugins were to be looked for, is no folder",
-                                       folder.string()), {}});
+      problems_.push_back(
+          {folder.string(),
+           fmt::format("{}, where plugins were to be looked for, is no folder", folder.string()),
+           {}});
     }
   }
   for (const auto& [name, message] : duplicates_) {
@@ -64,8 +65,9 @@ void PluginCatalog::read_folder(const fs::path& folder) {
     if (it->path().filename().string().ends_with(kSuffix)) files.push_back(it->path());
   }
   if (error) {
-    problems_.push_back({folder.string(), fmt::format("{} cannot be read: {}", folder.string(),
-                                                      error.message()), {}});
+    problems_.push_back({folder.string(),
+                         fmt::format("{} cannot be read: {}", folder.string(), error.message()),
+                         {}});
   }
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) read_file(file);
@@ -87,13 +89,17 @@ void PluginCatalog::read_file(const fs::path& path) {
     } else if (const auto permission = permission_problem(file)) {
       problem.message = *permission;
     } else if (!file.schema) {
-      problem.message = fmt::format("{} does not describe its stages; rebuild it with "
-                                    "cifarpipe_add_stage", file.path.string());
+      problem.message = fmt::format(
+          "{} does not describe its stages; rebuild it with "
+          "cifarpipe_add_stage",
+          file.path.string());
     } else {
       PluginDescription plugin = parse_schema_section(*file.schema);
       if (plugin.build_id != file.build_id) {
-        problem.message = fmt::format("{} holds the description of another build; rebuild it with "
-                                      "cifarpipe_add_stage", file.path.string());
+        problem.message = fmt::format(
+            "{} holds the description of another build; rebuild it with "
+            "cifarpipe_add_stage",
+            file.path.string());
       } else {
         for (StageDescription& stage : plugin.stages) {
           add({std::move(stage), plugin.name, plugin.version, file.path.string(), file.build_id,
@@ -121,8 +127,8 @@ void PluginCatalog::add(StageType type) {
     // The same build twice (a copy, a link, a folder named twice) is no contradiction.
     duplicates_.try_emplace(
         name, fmt::format("stage '{}' is offered by both {} and {}; remove one of the two or its "
-                          "folder from the search path", name, it->second->plugin_path,
-                          type.plugin_path));
+                          "folder from the search path",
+                          name, it->second->plugin_path, type.plugin_path));
   }
 }
 

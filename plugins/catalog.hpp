@@ -27,8 +27,8 @@ class PluginCatalog : public StageCatalog {
   /// A plugin file, or a folder of the search path, that cannot be used as it is.
   struct Problem {
     std::string path;
-    std::string message;               ///< A whole sentence, with the path.
-    std::vector<std::string> stages;   ///< What it would have offered, as far as one can tell.
+    std::string message;              ///< A whole sentence, with the path.
+    std::vector<std::string> stages;  ///< What it would have offered, as far as one can tell.
   };
 
   /// Reads every `*.stage.so` of `folders`. Nothing is loaded and nothing is thrown: what is wrong

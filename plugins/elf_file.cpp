@@ -35,7 +35,9 @@ T copy_as(const std::string& bytes, std::size_t offset) {
   return value;
 }
 
-std::size_t padded(std::size_t size) { return (size + 3) & ~std::size_t{3}; }
+std::size_t padded(std::size_t size) {
+  return (size + 3) & ~std::size_t{3};
+}
 
 }  // namespace
 
@@ -57,7 +59,9 @@ ElfFile::ElfFile(std::filesystem::path path) : path_(std::move(path)) {
   }
 }
 
-ElfFile::~ElfFile() { ::close(fd_); }
+ElfFile::~ElfFile() {
+  ::close(fd_);
+}
 
 void ElfFile::fail(const std::string& problem) const {
   throw Error(fmt::format("{} {}", path_.string(), problem), ErrorKind::environment);
@@ -70,8 +74,8 @@ std::string ElfFile::read_bytes(std::uint64_t offset, std::uint64_t size, const 
   std::string bytes(size, '\0');
   std::size_t done = 0;
   while (done < size) {
-    const ssize_t n = ::pread(fd_, bytes.data() + done, size - done,
-                              static_cast<off_t>(offset + done));
+    const ssize_t n =
+        ::pread(fd_, bytes.data() + done, size - done, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail(fmt::format("cannot be read: {}", std::strerror(errno)));
     if (n == 0) fail(fmt::format("became shorter while its {} was read", what));
@@ -97,8 +101,8 @@ void ElfFile::read_sections() {
       header.e_shstrndx >= header.e_shnum) {
     fail("is damaged: its section headers make no sense");
   }
-  const std::string table = read_bytes(header.e_shoff, std::uint64_t{header.e_shnum} *
-                                       sizeof(Elf64_Shdr), "section headers");
+  const std::string table = read_bytes(
+      header.e_shoff, std::uint64_t{header.e_shnum} * sizeof(Elf64_Shdr), "section headers");
   const auto entry = [&](std::size_t i) {
     return copy_as<Elf64_Shdr>(table, i * sizeof(Elf64_Shdr));
   };

@@ -27,8 +27,10 @@ PluginFile checked_file(const std::filesystem::path& path, std::string_view expe
   const auto differences = stamp_differences(file.stamp, host_stamp());
   if (!differences.empty()) refuse(stamp_problem(name, differences));
   if (!expected_build_id.empty() && file.build_id != expected_build_id) {
-    refuse(fmt::format("{} was rebuilt after this run was planned (build {:.12} instead of {:.12}); "
-                       "run the command again", name, file.build_id, expected_build_id));
+    refuse(
+        fmt::format("{} was rebuilt after this run was planned (build {:.12} instead of {:.12}); "
+                    "run the command again",
+                    name, file.build_id, expected_build_id));
   }
   return file;
 }
@@ -40,11 +42,12 @@ const cifarpipe_plugin_v1& open_plugin(const PluginFile& file) {
     const char* reason = ::dlerror();
     refuse(fmt::format("{} cannot be loaded: {}", name, reason == nullptr ? "?" : reason));
   }
-  const auto* plugin =
-      static_cast<const cifarpipe_plugin_v1*>(::dlsym(handle, "cifarpipe_plugin"));
+  const auto* plugin = static_cast<const cifarpipe_plugin_v1*>(::dlsym(handle, "cifarpipe_plugin"));
   if (plugin == nullptr) {
-    refuse(fmt::format("{} has no entry 'cifarpipe_plugin'; the line CIFARPIPE_PLUGIN(…) of "
-                       "plugins/plugin.hpp makes it", name));
+    refuse(
+        fmt::format("{} has no entry 'cifarpipe_plugin'; the line CIFARPIPE_PLUGIN(…) of "
+                    "plugins/plugin.hpp makes it",
+                    name));
   }
   // The note was compared, but it is this number that the layout of the struct depends on.
   if (plugin->api != CIFARPIPE_SDK_API) {

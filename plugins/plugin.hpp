@@ -45,17 +45,18 @@ struct StampNote {
 #endif
 
 /// `...` is a function or a lambda without captures that takes a StageRegistry&.
-#define CIFARPIPE_PLUGIN(plugin_name, plugin_version, ...)                                        \
+#define CIFARPIPE_PLUGIN(plugin_name, plugin_version, ...) \
   CIFARPIPE_PLUGIN_WITH_STAMP(CIFARPIPE_STAMP, plugin_name, plugin_version, __VA_ARGS__)
 
 /// For tests of the loader: a plugin with a stamp that is not its own.
-#define CIFARPIPE_PLUGIN_WITH_STAMP(stamp_text, plugin_name, plugin_version, ...)                 \
-  extern "C" {                                                                                    \
-  extern const ::cifarpipe::StampNote<sizeof(stamp_text)> cifarpipe_stamp_note                    \
-      __attribute__((visibility("hidden")));                                                      \
-  __attribute__((section(".note.cifarpipe"), used, CIFARPIPE_RETAIN, aligned(4)))                 \
-  const ::cifarpipe::StampNote<sizeof(stamp_text)> cifarpipe_stamp_note = {.text = stamp_text};   \
-  extern const cifarpipe_plugin_v1 cifarpipe_plugin __attribute__((visibility("default")));       \
-  __attribute__((used)) const cifarpipe_plugin_v1 cifarpipe_plugin = {                            \
-      CIFARPIPE_SDK_API, cifarpipe_stamp_note.text, plugin_name, plugin_version, __VA_ARGS__};    \
+#define CIFARPIPE_PLUGIN_WITH_STAMP(stamp_text, plugin_name, plugin_version, ...)              \
+  extern "C" {                                                                                 \
+  extern const ::cifarpipe::StampNote<sizeof(stamp_text)> cifarpipe_stamp_note                 \
+      __attribute__((visibility("hidden")));                                                   \
+  __attribute__((section(".note.cifarpipe"), used, CIFARPIPE_RETAIN, aligned(4)))              \
+  const ::cifarpipe::StampNote<sizeof(stamp_text)>                                             \
+      cifarpipe_stamp_note = {.text = stamp_text};                                             \
+  extern const cifarpipe_plugin_v1 cifarpipe_plugin __attribute__((visibility("default")));    \
+  __attribute__((used)) const cifarpipe_plugin_v1 cifarpipe_plugin = {                         \
+      CIFARPIPE_SDK_API, cifarpipe_stamp_note.text, plugin_name, plugin_version, __VA_ARGS__}; \
   }

@@ -19,8 +19,9 @@ PluginFile read_plugin_file(const std::filesystem::path& path) {
   const auto note = elf.note(".note.cifarpipe", "cifarpipe", 1);
   const auto stamp = note ? parse_stamp(*note) : std::nullopt;
   if (!stamp) {
-    throw Error(file.path.string() + " is no cifarpipe plugin: it has no stamp "
-                "(the line CIFARPIPE_PLUGIN(…) of plugins/plugin.hpp puts it there)",
+    throw Error(file.path.string() +
+                    " is no cifarpipe plugin: it has no stamp "
+                    "(the line CIFARPIPE_PLUGIN(…) of plugins/plugin.hpp puts it there)",
                 ErrorKind::environment);
   }
   file.stamp = *stamp;
@@ -41,12 +42,16 @@ std::optional<std::string> permission_problem(const PluginFile& file) {
     return ::stat("/proc/self/exe", &status) == 0 ? status.st_uid : 0;
   };
   if (file.owner != 0 && file.owner != ::geteuid() && file.owner != program_owner()) {
-    return fmt::format("{} belongs to another user (uid {}); a plugin must belong to root, to you "
-                       "or to the owner of cifarpipe", file.path.string(), file.owner);
+    return fmt::format(
+        "{} belongs to another user (uid {}); a plugin must belong to root, to you "
+        "or to the owner of cifarpipe",
+        file.path.string(), file.owner);
   }
   if ((file.mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return fmt::format("{} can be written by others (mode {:04o}); chmod go-w it if you trust what "
-                       "is in it", file.path.string(), file.mode);
+    return fmt::format(
+        "{} can be written by others (mode {:04o}); chmod go-w it if you trust what "
+        "is in it",
+        file.path.string(), file.mode);
   }
   return std::nullopt;
 }

@@ -22,9 +22,9 @@
 #if !defined(_GLIBCXX_RELEASE)
 #define CIFARPIPE_STAMP_LIBRARY "another standard library"
 #elif defined(_GLIBCXX_DEBUG)
-#define CIFARPIPE_STAMP_LIBRARY \
-  "libstdc++ " CIFARPIPE_TEXT(_GLIBCXX_RELEASE) " debug mode, abi " \
-  CIFARPIPE_TEXT(_GLIBCXX_USE_CXX11_ABI)
+#define CIFARPIPE_STAMP_LIBRARY                                                     \
+  "libstdc++ " CIFARPIPE_TEXT(_GLIBCXX_RELEASE) " debug mode, abi " CIFARPIPE_TEXT( \
+      _GLIBCXX_USE_CXX11_ABI)
 #else
 #define CIFARPIPE_STAMP_LIBRARY \
   "libstdc++ " CIFARPIPE_TEXT(_GLIBCXX_RELEASE) ", abi " CIFARPIPE_TEXT(_GLIBCXX_USE_CXX11_ABI)
@@ -49,16 +49,18 @@
 
 // Defined for those who link cifarpipe::torch, and only for them.
 #ifdef CIFARPIPE_TORCH_STAMP_VERSION
-#define CIFARPIPE_STAMP_TORCH                         \
-  "torch=" CIFARPIPE_TORCH_STAMP_VERSION "\n"         \
-  "torch_git=" CIFARPIPE_TORCH_STAMP_GIT "\n"         \
+#define CIFARPIPE_STAMP_TORCH            \
+  "torch=" CIFARPIPE_TORCH_STAMP_VERSION \
+  "\n"                                   \
+  "torch_git=" CIFARPIPE_TORCH_STAMP_GIT \
+  "\n"                                   \
   "torch_cuda=" CIFARPIPE_TORCH_STAMP_CUDA "\n"
 #else
 #define CIFARPIPE_STAMP_TORCH ""
 #endif
 
 /// The whole stamp of the code that is being compiled.
-#define CIFARPIPE_STAMP                              \
+#define CIFARPIPE_STAMP \
   "api=" CIFARPIPE_TEXT(CIFARPIPE_SDK_API) "\n"      \
   "headers=" CIFARPIPE_SDK_DIGEST "\n"               \
   "compiler=" CIFARPIPE_STAMP_COMPILER "\n"          \
