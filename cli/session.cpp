@@ -40,9 +40,8 @@ Session::Session(const Program& program)
     : store_(std::filesystem::absolute(program.runs_dir), file_ops()) {
   const auto database = store_.root() / "cifarpipe.db";
   const bool fresh = !std::filesystem::exists(database);
-  auto recorder = std::make_unique<SqliteRecorder>(database);
-  reap_dead_runs(*recorder);
-  recorder_ = std::move(recorder);
+  recorder_ = std::make_unique<SqliteRecorder>(database);
+  reap_dead_runs(*recorder_);
   drain_orphan_rings(store_, *recorder_);
   if (fresh) {
     for (const JobRef& job : store_.list()) {
@@ -52,6 +51,8 @@ Session::Session(const Program& program)
 }
 
 Session::~Session() = default;
+
+Recorder& Session::recorder() { return *recorder_; }
 
 GraphWorld Session::world(const Configuration& configuration) {
   GraphWorld world;

@@ -10,6 +10,10 @@
 #include "pipeline/graph.hpp"
 #include "pipeline/store.hpp"
 
+namespace cifarpipe {
+class SqliteRecorder;
+}
+
 namespace cifarpipe::cli {
 
 /// FILE and --set, as several commands take them.
@@ -37,7 +41,8 @@ class Session {
   ~Session();
 
   Store& store() { return store_; }
-  Recorder& recorder() { return *recorder_; }
+  Recorder& recorder();
+  SqliteRecorder& sqlite() { return *recorder_; }
   /// What the graph asks of the world; borrows this session.
   GraphWorld world(const Configuration& configuration);
 
@@ -46,7 +51,7 @@ class Session {
   std::string digest_of_file(const std::filesystem::path& file);
 
   Store store_;
-  std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<SqliteRecorder> recorder_;
 };
 
 }  // namespace cifarpipe::cli

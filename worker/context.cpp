@@ -93,14 +93,15 @@ void WorkerContext::not_deterministic(std::string_view reason) {
 }
 
 std::optional<std::filesystem::path> WorkerContext::checkpoint() const {
-  const auto latest = checkpoints::latest(order_.partial_dir);
+  const auto latest = latest_checkpoint(order_.partial_dir);
   if (!latest) return std::nullopt;
-  return latest->path;
+  return latest->dir;
 }
 
 void WorkerContext::save_checkpoint(
     const std::function<void(const std::filesystem::path& dir)>& write) {
-  checkpoints::save(order_.partial_dir, Cover{order_.attempt, ring_.sequence()}, write);
+  cifarpipe::save_checkpoint(order_.partial_dir, Cover{order_.attempt, ring_.sequence()}, write,
+                             file_ops());
   Event event;
   event.kind = Event::Kind::checkpoint;
   sender_.send(event);

@@ -1,0 +1,70 @@
+// `cifarpipe verify`: reads every stored byte again and compares it with what was recorded.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/command.hpp"
+#include "cli/session.hpp"
+
+namespace cifarpipe::cli {
+namespace {
+
+/// Moves a damaged result away, unless another process is at work on its job.
+bool set_aside(Store& store, const JobRef& job) {
+  const auto lock = Lock::try_lock(store.lock_file(job));
+  if (!lock) return false;
+  store.set_aside(job);
+  return true;
+}
+
+std::string stage_of(Store& store, const JobRef& job) {
+  const auto result = store.find(job);
+  return result ? result->record.stage : "unreadable";
+}
+
+int verify(const Program& program) {
+  Session session(program);
+  Store& store = session.store();
+  const std::vector<JobRef> jobs = store.list();
+  std::size_t damaged = 0;
+  std::size_t files = 0;
+  std::uint64_t bytes = 0;
+  for (const JobRef& job : jobs) {
+    const std::vector<VerifyProblem> problems = store.verify(job);
+    if (problems.empty()) {
+      if (const auto result = store.find(job)) {
+        for (const PortFiles& port : result->record.outputs) {
+          files += port.files.size();
+          for (const FileDigest& file : port.files) bytes += file.size;
+        }
+      }
+      continue;
+    }
+    ++damaged;
+    const std::string stage = stage_of(store, job);
+    for (const VerifyProblem& problem : problems) {
+      fmt::print("damaged: {} {}: {}\n", stage, job.key.substr(0, 12), problem.message);
+    }
+    if (set_aside(store, job)) {
+      session.recorder().forget_result(job);
+      fmt::print("         moved to {}; the next run makes it again\n",
+                 (store.root() / "store/tmp").string());
+    } else {
+      fmt::print("         left where it is: another cifarpipe is at work on it\n");
+    }
+  }
+  fmt::print("{} results, {} files, {:.1f} MB read: {}\n", jobs.size(), files,
+             static_cast<double>(bytes) / 1e6,
+             damaged == 0 ? "all as recorded" : fmt::format("{} damaged", damaged));
+  return damaged == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+void add_verify_command(CLI::App& app, Program& program) {
+  auto* command =
+      app.add_subcommand("verify", "Read every stored result again and compare its digests.");
+  command->callback([&program] { program.action = [&program] { return verify(program); }; });
+}
+
+}  // namespace cifarpipe::cli
