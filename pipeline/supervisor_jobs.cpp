@@ -142,7 +142,7 @@ bool Supervisor::start(std::size_t job, Decision decision) {
   active.attempt = recorder_.begin_attempt(
       active.ref, graph_.jobs[job].instance->type->description.name,
       checkpoint ? std::optional<Cover>(checkpoint->cover) : std::nullopt, now_ms());
-  active.work_dir = store_.new_work_dir();
+  active.work_dir = store_.new_work_dir(active.ref);
   active.decision = std::move(decision);
   give_to_worker(*free_slot(job), std::move(active), checkpoint.has_value());
   return true;
@@ -158,7 +158,7 @@ bool Supervisor::accept_old_code(std::size_t job, const Decision& decision) {
   if (!before || !differ_only_in_code(*before, decision.key_document)) return false;
   const auto old = store_.find(sha256(*before));
   if (!old) return false;
-  const auto work = store_.new_work_dir();
+  const auto work = store_.new_work_dir({decision.key, 0});
   for (const PortFiles& port : old->record.outputs) {
     std::filesystem::create_directories(work / port.port);
     for (const FileDigest& file : port.files) {
