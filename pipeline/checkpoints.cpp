@@ -11,7 +11,7 @@
 #include "pipeline/digest.hpp"
 #include "pipeline/error.hpp"
 
-namespace cifarpipe {
+namespace cifarpipe::checkpoints {
 namespace fs = std::filesystem;
 namespace {
 
@@ -83,8 +83,8 @@ std::optional<Cover> check(const fs::path& dir) {
 
 }  // namespace
 
-Checkpoint save_checkpoint(const fs::path& partial_dir, const Cover& cover,
-                           const std::function<void(const fs::path& dir)>& write, FileOps& ops) {
+Checkpoint save(const fs::path& partial_dir, const Cover& cover,
+                const std::function<void(const fs::path& dir)>& write, FileOps& ops) {
   std::error_code code;
   if (!fs::is_directory(partial_dir, code)) {
     ops.make_dirs(partial_dir);
@@ -124,7 +124,7 @@ Checkpoint save_checkpoint(const fs::path& partial_dir, const Cover& cover,
   return {dir, cover};
 }
 
-std::optional<Checkpoint> latest_checkpoint(const fs::path& partial_dir) {
+std::optional<Checkpoint> latest(const fs::path& partial_dir) {
   for (const Entry& entry : entries(partial_dir)) {
     if (!entry.complete) continue;
     if (const std::optional<Cover> cover = check(entry.path)) return Checkpoint{entry.path, *cover};
@@ -132,4 +132,4 @@ std::optional<Checkpoint> latest_checkpoint(const fs::path& partial_dir) {
   return std::nullopt;
 }
 
-}  // namespace cifarpipe
+}  // namespace cifarpipe::checkpoints

@@ -9,21 +9,21 @@
 #include "pipeline/file_ops.hpp"
 #include "pipeline/recorder.hpp"
 
-namespace cifarpipe {
+namespace cifarpipe::checkpoints {
 
 struct Checkpoint {
-  std::filesystem::path dir;  ///< What the callback wrote, and checkpoint.json.
-  Cover cover;                ///< The metric points that belong to it.
+  std::filesystem::path path;  ///< A folder: what the callback wrote, and checkpoint.json.
+  Cover cover;                 ///< The metric points that belong to it.
 };
 
 /// Has `write` fill an empty folder, makes it durable and then the newest checkpoint in one step;
 /// the ones before it are removed. A kill or an error at any instant leaves the old or the new one.
 /// Throws Error, and whatever `write` throws.
-Checkpoint save_checkpoint(const std::filesystem::path& partial_dir, const Cover& cover,
-                           const std::function<void(const std::filesystem::path& dir)>& write,
-                           FileOps& ops);
+Checkpoint save(const std::filesystem::path& partial_dir, const Cover& cover,
+                const std::function<void(const std::filesystem::path& dir)>& write,
+                FileOps& ops = file_ops());
 
 /// The highest checkpoint whose files have the content that was written; nothing if there is none.
-std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& partial_dir);
+std::optional<Checkpoint> latest(const std::filesystem::path& partial_dir);
 
-}  // namespace cifarpipe
+}  // namespace cifarpipe::checkpoints

@@ -39,6 +39,8 @@ class MappedReader final : public RingReader {
   ~MappedReader() override { ::munmap(base_, ring::file_size(capacity_, definition_bytes_)); }
 
   std::vector<RingPoint> read(std::size_t limit) override {
+    // What another reader has released meanwhile is stored already.
+    last_ = std::max(last_, std::atomic_ref(header_.drained).load(std::memory_order_acquire));
     std::vector<RingPoint> points;
     while (points.size() < limit) {
       const std::uint64_t next = last_ + 1;

@@ -11,29 +11,15 @@
 #include <sstream>
 
 #include "pipeline/faults.hpp"
+#include "tests/unit/child.hpp"
 #include "tests/unit/temp_dir.hpp"
 
 namespace cifarpipe {
 namespace {
 
+using testing::in_child;
 using testing::TempDir;
 namespace fs = std::filesystem;
-
-/// Runs `body` in a child process; its wait status.
-int in_child(const std::function<void()>& body) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    try {
-      body();
-    } catch (...) {
-      ::_exit(1);
-    }
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return status;
-}
 
 BOOST_AUTO_TEST_SUITE(file_ops)
 
