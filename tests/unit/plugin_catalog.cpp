@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "plugins/catalog.hpp"
+#include "plugins/abi.hpp"
 #include "plugins/elf_file.hpp"
 #include "tests/unit/plugin_fixture.hpp"
 
@@ -51,6 +52,14 @@ BOOST_AUTO_TEST_CASE(knows_stages_without_loading_them) {
   std::ifstream maps("/proc/self/maps");
   const std::string text{std::istreambuf_iterator<char>(maps), {}};
   BOOST_TEST(!contains(text, "misbehave"));
+}
+
+BOOST_AUTO_TEST_CASE(knows_who_links_libtorch) {
+  const PluginCatalog catalog({own() / "torch"});
+  const StageType* stage = catalog.find("with_torch");
+  BOOST_REQUIRE(stage != nullptr);
+  BOOST_TEST(stage->torch_version == host_stamp().torch);
+  BOOST_TEST(stage->cuda == !host_stamp().torch_cuda.empty());
 }
 
 BOOST_AUTO_TEST_CASE(two_builds_of_a_stage_are_a_problem_of_that_stage_only) {
