@@ -48,7 +48,9 @@ struct Cell {
   std::vector<StageInstance> stages;                      ///< In file order.
   std::uint64_t seed = 0;                                 ///< pipeline.seed
   std::uint64_t repeat = 0;                               ///< pipeline.repeat
-  int threads = 0;                                        ///< pipeline.threads; 0 = what the machine has
+  int threads = 0;  ///< pipeline.threads; 0 = what the machine has
+  /// Where values that are no stage's parameters were written, if the matrix did.
+  std::map<std::string, Place, std::less<>> origins;
 };
 
 struct Configuration {
@@ -62,7 +64,10 @@ struct Configuration {
   std::string salt;                                    ///< [cache] salt
   std::vector<std::filesystem::path> plugin_paths;     ///< [plugins] paths
   std::string mlflow_uri;                              ///< [tracking.mlflow] uri, user-info kept out
-  std::string source_text;                             ///< The file as it stood, for the run's folder.
+  /// The file as it stood, for the run's folder; secrets are covered with stars.
+  std::string source_text;
+  /// Path ("pipeline.seed") → where it was written, for what is the same in each cell.
+  std::map<std::string, Place, std::less<>> origins;
 };
 
 /// `--set PATH=VALUE` as typed; `number` counts the --set arguments from 1.

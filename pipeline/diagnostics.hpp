@@ -2,7 +2,6 @@
 // caret. One thread.
 #pragma once
 
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +14,7 @@ enum class Severity { warning, error };
 
 struct Diagnostic {
   Severity severity = Severity::error;
+  ErrorKind kind = ErrorKind::usage;  ///< environment: the file is right, but a plugin is not.
   Place place;
   int length = 1;  ///< Code points to underline: `^~~~`.
   std::string message;
@@ -24,17 +24,32 @@ class Diagnostics {
  public:
   void error(Place place, std::string message, int length = 1);
   void warning(Place place, std::string message, int length = 1);
+  /// An error that is not the file's fault: a plugin that cannot be used.
+  void environment_error(Place place, std::string message, int length = 1);
   /// The text behind a file name in a Place, for quoting lines; `--set` arguments too (one a line).
-  void add_source(std::string file, std::string text);
+  /// The order of the calls is the order in which `render` lists the files; a second call for a
+  /// file replaces its text.
+  void add_source(std::string file, std::string_view text);
 
   bool has_errors() const;
+  /// 0 without errors; 3 if all of them are the environment's; else 2.
+  int exit_code() const;
   const std::vector<Diagnostic>& all() const { return list_; }
   /// Sorted by place, equal ones once, with source line and caret. `color`: ANSI colours.
   std::string render(bool color = false) const;
 
  private:
+  struct Source {
+    std::string file;
+    std::vector<std::string> lines;
+  };
+
+  int source_rank(std::string_view file) const;
+  const std::string* line_of(const Place& place) const;
+  std::vector<const Diagnostic*> in_order() const;
+
   std::vector<Diagnostic> list_;
-  std::map<std::string, std::vector<std::string>, std::less<>> sources_;  // File → lines.
+  std::vector<Source> sources_;
 };
 
 /// The nearest of `candidates` to a mistyped `word` (Damerau-Levenshtein, near enough to be meant),

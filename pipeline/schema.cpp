@@ -1,0 +1,44 @@
+#include "pipeline/schema.hpp"
+
+namespace cifarpipe {
+namespace {
+
+std::optional<double> as_number(const Value& value) {
+  if (const auto* integer = std::get_if<std::int64_t>(&value)) return static_cast<double>(*integer);
+  if (const auto* number = std::get_if<double>(&value)) return *number;
+  return std::nullopt;
+}
+
+bool compare_numbers(double a, Condition::Op op, double b) {
+  switch (op) {
+    case Condition::Op::equal: return a == b;
+    case Condition::Op::not_equal: return a != b;
+    case Condition::Op::less: return a < b;
+    case Condition::Op::less_equal: return a <= b;
+    case Condition::Op::greater: return a > b;
+    case Condition::Op::greater_equal: return a >= b;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Condition::holds(const ParamValues& values) const {
+  const Value* left = find_value(values, field);
+  const Value* right = other_field.empty() ? &constant : find_value(values, other_field);
+  if (left == nullptr || right == nullptr) return false;
+  const std::optional<double> a = as_number(*left), b = as_number(*right);
+  if (a && b) return compare_numbers(*a, op, *b);
+  if (op == Op::equal) return *left == *right;
+  if (op == Op::not_equal) return *left != *right;
+  return false;
+}
+
+const FieldInfo* ParamSchema::find(std::string_view name) const {
+  for (const FieldInfo& field : fields) {
+    if (field.name == name) return &field;
+  }
+  return nullptr;
+}
+
+}  // namespace cifarpipe
