@@ -140,7 +140,7 @@ bool Supervisor::start(std::size_t job, Decision decision) {
 
   const auto partial = store_.partial_dir(active.ref);
   file_ops().make_dirs(partial);
-  const auto checkpoint = latest_checkpoint(partial);
+  const auto checkpoint = checkpoints::latest(partial);
   active.attempt = recorder_.begin_attempt(
       active.ref, graph_.jobs[job].instance->type->description.name,
       checkpoint ? std::optional<Cover>(checkpoint->cover) : std::nullopt, now_ms());

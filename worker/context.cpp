@@ -93,15 +93,14 @@ void WorkerContext::not_deterministic(std::string_view reason) {
 }
 
 std::optional<std::filesystem::path> WorkerContext::checkpoint() const {
-  const auto latest = latest_checkpoint(order_.partial_dir);
+  const auto latest = checkpoints::latest(order_.partial_dir);
   if (!latest) return std::nullopt;
-  return latest->dir;
+  return latest->path;
 }
 
 void WorkerContext::save_checkpoint(
     const std::function<void(const std::filesystem::path& dir)>& write) {
-  cifarpipe::save_checkpoint(order_.partial_dir, Cover{order_.attempt, ring_.sequence()}, write,
-                             file_ops());
+  checkpoints::save(order_.partial_dir, Cover{order_.attempt, ring_.sequence()}, write);
   Event event;
   event.kind = Event::Kind::checkpoint;
   sender_.send(event);
