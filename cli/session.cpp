@@ -3,38 +3,13 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
-#include "cli/catalog.hpp"
 #include "pipeline/plan.hpp"
 #include "pipeline/supervisor.hpp"
 #include "tracking/recorder.hpp"
 
 namespace cifarpipe::cli {
-
-void add_config_arguments(CLI::App& command, ConfigArguments& arguments) {
-  command.add_option("FILE", arguments.file, "The pipeline file.")->required();
-  command
-      .add_option("--set", arguments.sets,
-                  "PATH=VALUE sets one value, such as train.lr=0.01; may be given many times.")
-      ->allow_extra_args(false);
-}
-
-LoadedConfig load_config(const Program& program, const ConfigArguments& arguments) {
-  LoadedConfig loaded;
-  loaded.catalog = open_catalog(program, plugin_paths_of(arguments.file));
-  std::vector<SetArgument> sets;
-  for (const std::string& text : arguments.sets) {
-    sets.push_back({text, static_cast<int>(sets.size()) + 1});
-  }
-  Diagnostics diagnostics;
-  auto configuration = load_configuration(arguments.file, sets, *loaded.catalog, diagnostics);
-  if (!diagnostics.all().empty()) fmt::print(stderr, "{}", diagnostics.render(program.color));
-  if (!configuration) throw Error("", ErrorKind::usage);
-  loaded.configuration = std::move(*configuration);
-  return loaded;
-}
 
 Session::Session(const Program& program)
     : store_(std::filesystem::absolute(program.runs_dir), file_ops()) {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.hpp"
+#include "cli/config_arguments.hpp"
 #include "pipeline/graph.hpp"
 #include "pipeline/store.hpp"
 
@@ -15,23 +15,6 @@ class SqliteRecorder;
 }
 
 namespace cifarpipe::cli {
-
-/// FILE and --set, as several commands take them.
-struct ConfigArguments {
-  std::string file;
-  std::vector<std::string> sets;
-};
-void add_config_arguments(CLI::App& command, ConfigArguments& arguments);
-
-/// A configuration that has passed every check, with the catalog that it borrows from.
-struct LoadedConfig {
-  std::unique_ptr<StageCatalog> catalog;
-  Configuration configuration;
-};
-
-/// Loads, prints what is wrong (warnings too) to stderr, and throws an empty Error (usage) on
-/// errors: all has been said.
-LoadedConfig load_config(const Program& program, const ConfigArguments& arguments);
 
 /// The store of `program.runs_dir`, with what a command does first in it: rows of dead runs are
 /// closed, metrics that dead workers left are stored, a lost database is indexed again.

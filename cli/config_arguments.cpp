@@ -1,0 +1,57 @@
+#include "cli/config_arguments.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <set>
+
+#include "cli/catalog.hpp"
+#include "plugins/catalog.hpp"
+
+namespace cifarpipe::cli {
+namespace {
+
+// A plugin that cannot be used but that the file does not ask for: worth a line, not a failure.
+void warn_about_other_plugins(const StageCatalog& catalog, const Configuration& configuration) {
+  const auto* plugins = dynamic_cast<const PluginCatalog*>(&catalog);
+  if (plugins == nullptr) return;
+  std::set<std::string> used;
+  for (const StageInstance& stage : configuration.cells.front().stages) {
+    used.insert(stage.type->description.name);
+  }
+  for (const PluginCatalog::Problem& problem : plugins->problems()) {
+    const bool needed = std::any_of(problem.stages.begin(), problem.stages.end(),
+                                    [&](const std::string& s) { return used.count(s) > 0; });
+    if (!needed) fmt::print(stderr, "cifarpipe: warning: {}\n", problem.message);
+  }
+}
+
+}  // namespace
+
+void add_config_arguments(CLI::App& command, ConfigArguments& arguments) {
+  command.add_option("FILE", arguments.file, "The pipeline file.")->required();
+  command
+      .add_option("--set", arguments.sets,
+                  "Set one value, such as train.lr=0.01; may be given many times.")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false);
+}
+
+LoadedConfig load_config(const Program& program, const ConfigArguments& arguments) {
+  LoadedConfig loaded;
+  loaded.catalog = open_catalog(program, plugin_paths_of(arguments.file));
+  std::vector<SetArgument> sets;
+  for (const std::string& text : arguments.sets) {
+    sets.push_back({text, static_cast<int>(sets.size()) + 1});
+  }
+  Diagnostics diagnostics;
+  auto configuration = load_configuration(arguments.file, sets, *loaded.catalog, diagnostics);
+  if (!diagnostics.all().empty()) fmt::print(stderr, "{}", diagnostics.render(program.color));
+  if (!configuration) throw Error("", static_cast<ErrorKind>(diagnostics.exit_code()));
+  loaded.configuration = std::move(*configuration);
+  warn_about_other_plugins(*loaded.catalog, loaded.configuration);
+  return loaded;
+}
+
+}  // namespace cifarpipe::cli

@@ -1,0 +1,20 @@
+// How help looks and what is said about a command line that cannot be understood. Main thread.
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+class ParseError;
+}
+
+namespace cifarpipe::cli {
+
+/// The first page: what the program is, its commands in groups, the options that all take.
+std::string front_page(const CLI::App& app);
+/// Makes the subcommands of `app`, and theirs, show their help in this program's form.
+void use_own_help(CLI::App& app);
+/// One sentence about what is wrong, with the nearest command or option and where help is.
+std::string usage_problem(const CLI::App& app, const CLI::ParseError& error);
+
+}  // namespace cifarpipe::cli

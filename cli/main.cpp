@@ -1,0 +1,158 @@
+// The program: lists the commands, dispatches, and turns what they throw into one line and an exit
+// code. What a command does stands in its own file.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+
+#include "cli/command.hpp"
+#include "cli/help.hpp"
+#include "pipeline/diagnostics.hpp"
+#include "pipeline/error.hpp"
+
+namespace cifarpipe::cli {
+namespace {
+
+void add_commands(CLI::App& app, Program& program) {
+#ifdef CIFARPIPE_COMMAND_RUN
+  add_run_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_PLAN
+  add_plan_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_CHECK
+  add_check_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_CONFIG
+  add_config_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_STAGES
+  add_stages_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_INIT
+  add_init_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_RUNS
+  add_runs_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_GC
+  add_gc_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_VERIFY
+  add_verify_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_DOCTOR
+  add_doctor_command(app, program);
+#endif
+#ifdef CIFARPIPE_COMMAND_COMPLETION
+  add_completion_command(app, program);
+#endif
+}
+
+void add_global_options(CLI::App& app, Program& program) {
+  app.add_option("--runs", program.runs_dir,
+                 "Where runs and results are kept (default: ./runs, or CIFARPIPE_RUNS).")
+      ->type_name("DIR");
+  app.add_option("--plugin-path", program.plugin_paths,
+                 "One more folder with plugins; may be given many times.")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
+  app.add_flag_callback(
+      "--version", [] { throw CLI::CallForVersion("cifarpipe " CIFARPIPE_VERSION, 0); },
+      "Show the version.");
+}
+
+bool wants_color() {
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  return isatty(STDERR_FILENO) == 1 && (no_color == nullptr || *no_color == '\0') &&
+         term != nullptr && std::string_view(term) != "dumb";
+}
+
+Program program_as_called(int argc, char** argv) {
+  Program program;
+  std::error_code ec;
+  program.executable = std::filesystem::read_symlink("/proc/self/exe", ec);
+  program.arguments.assign(argv + 1, argv + argc);
+  const char* runs = std::getenv("CIFARPIPE_RUNS");
+  program.runs_dir = runs != nullptr && *runs != '\0' ? runs : "runs";
+  program.color = wants_color();
+  return program;
+}
+
+int complain(std::string_view message, int code, bool color) {
+  if (!message.empty()) {
+    fmt::print(stderr, "cifarpipe: {}error:{} {}\n", color ? "\x1b[31;1m" : "",
+               color ? "\x1b[0m" : "", message);
+  }
+  return code;
+}
+
+// An Error that points at a place prints like the checks do.
+int complain(const Error& error, bool color) {
+  const std::string_view what = error.what();
+  if (!error.place() || !error.place()->known() || what.empty()) {
+    return complain(what, error.exit_code(), color);
+  }
+  Diagnostics diagnostics;
+  diagnostics.error(*error.place(), std::string(what));
+  fmt::print(stderr, "{}", diagnostics.render(color));
+  return error.exit_code();
+}
+
+int parse(CLI::App& app, Program& program, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForVersion& version) {
+    fmt::print("{}\n", version.what());
+    return 0;
+  } catch (const CLI::Success& help) {  // CallForHelp, of whichever command.
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return complain(usage_problem(app, error), static_cast<int>(ErrorKind::usage), program.color);
+  }
+  if (!program.action) {
+    fmt::print(stderr, "{}", front_page(app));
+    return static_cast<int>(ErrorKind::usage);
+  }
+  return -1;
+}
+
+int act(const Program& program) {
+  try {
+    return program.action();
+  } catch (const Error& error) {
+    return complain(error, program.color);
+  } catch (const std::exception& error) {
+    return complain(error.what(), static_cast<int>(ErrorKind::environment), program.color);
+  }
+}
+
+int run(int argc, char** argv) {
+  Program program = program_as_called(argc, argv);
+  CLI::App app{"cifarpipe: pipelines of plugin stages that train image classifiers", "cifarpipe"};
+  app.fallthrough();
+  add_global_options(app, program);
+  add_commands(app, program);
+  for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough();
+  use_own_help(app);
+  int code = parse(app, program, argc, argv);
+  if (code < 0) {
+    // `runs list | head` ends quietly, but a run goes on when its reader leaves.
+    std::signal(SIGPIPE, app.got_subcommand("run") ? SIG_IGN : SIG_DFL);
+    code = act(program);
+  }
+  if (std::fflush(stdout) != 0 && errno != EPIPE) {
+    return complain(fmt::format("cannot write the output: {}", std::strerror(errno)),
+                    static_cast<int>(ErrorKind::environment), program.color);
+  }
+  return code;
+}
+
+}  // namespace
+}  // namespace cifarpipe::cli
+
+int main(int argc, char** argv) { return cifarpipe::cli::run(argc, argv); }
