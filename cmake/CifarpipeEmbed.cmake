@@ -17,11 +17,11 @@ set(text "")
 if(EXISTS ${answer})
   file(READ ${answer} text)
 endif()
-if(NOT status EQUAL 0 OR NOT text MATCHES "^{.*}\n$")
-  message(FATAL_ERROR "${name} cannot be described (the worker ended with '${status}'):\n${errors}")
-endif()
 if(errors)
-  message("${errors}")  # Printed by the plugin itself, or by a library that it loads.
+  message("${errors}")  # The worker's reason, or what the plugin printed. FATAL_ERROR breaks lines.
+endif()
+if(NOT status EQUAL 0 OR NOT text MATCHES "^{.*}\n$")
+  message(FATAL_ERROR "${name} cannot be described (the worker ended with '${status}').")
 endif()
 execute_process(COMMAND ${OBJCOPY} --add-section .cifarpipe.schema=${answer}
                         --set-section-flags .cifarpipe.schema=noload,readonly

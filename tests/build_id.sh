@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/build_id.sh BUILD_DIR: builds two small test plugins once more, from a copy of the source in
-# a folder of another name and depth with its build folder outside, and compares their build-ids
-# with those in BUILD_DIR; then once more without ccache. The keys of results hold these ids.
+# a folder of another name and depth, and compares their build-ids with those in BUILD_DIR; then once
+# more without ccache, with which the compiler sees other paths. The keys of results hold these ids.
 set -euo pipefail
 build=$(cd "$1" && pwd)
 source=$(cd "$(dirname "$0")/.." && pwd)
@@ -12,9 +12,11 @@ plugins="emit torch/with_torch"
 build_id() { readelf -n "$1" | sed -n 's/.*Build ID: //p'; }
 option() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
 
-mkdir -p "$work/somewhere/else/entirely" "$work/b"
+copy=$work/somewhere/else/entirely
+other=$copy/build/other
+mkdir -p "$copy"
 tar -C "$source" -cf - --exclude=./build --exclude=./.git --exclude=./.venv --exclude=./runs . |
-  tar -C "$work/somewhere/else/entirely" -xf -
+  tar -C "$copy" -xf -
 options=(-DCIFARPIPE_TESTS=ON -DCIFARPIPE_STAGES=)
 for name in CMAKE_BUILD_TYPE CMAKE_CXX_COMPILER CIFARPIPE_TORCH CIFARPIPE_SANITIZE \
             CIFARPIPE_WERROR; do
@@ -24,11 +26,11 @@ done
 check() {
   for plugin in $plugins; do
     here=$(build_id "$build/tests-plugins/$plugin.stage.so")
-    there=$(build_id "$work/b/tests-plugins/$plugin.stage.so")
+    there=$(build_id "$other/tests-plugins/$plugin.stage.so")
     [ "$here" = "$there" ] || {
       echo "$plugin $1: $there instead of $here" >&2
       diff <(strings -a "$build/tests-plugins/$plugin.stage.so") \
-           <(strings -a "$work/b/tests-plugins/$plugin.stage.so") | head -20 >&2
+           <(strings -a "$other/tests-plugins/$plugin.stage.so") | head -20 >&2
       exit 1
     }
     if strings -a "$build/tests-plugins/$plugin.stage.so" | grep -F "$source"; then
@@ -39,13 +41,13 @@ check() {
   done
 }
 
-cmake -G Ninja -S "$work/somewhere/else/entirely" -B "$work/b" "${options[@]}" >"$work/log" 2>&1 ||
+cmake -G Ninja -S "$copy" -B "$other" "${options[@]}" >"$work/log" 2>&1 ||
   { cat "$work/log" >&2; exit 1; }
 targets="emit_stage with_torch_stage"
-cmake --build "$work/b" --target $targets >"$work/log" 2>&1 || { tail -30 "$work/log" >&2; exit 1; }
+cmake --build "$other" --target $targets >"$work/log" 2>&1 || { tail -30 "$work/log" >&2; exit 1; }
 check "in another folder"
 
-touch "$work/somewhere/else/entirely/tests/plugins/"{emit,with_torch}.cpp
-CCACHE_DISABLE=1 cmake --build "$work/b" --target $targets >"$work/log" 2>&1 ||
+touch "$copy/tests/plugins/"{emit,with_torch}.cpp
+CCACHE_DISABLE=1 cmake --build "$other" --target $targets >"$work/log" 2>&1 ||
   { tail -30 "$work/log" >&2; exit 1; }
 check "without ccache"

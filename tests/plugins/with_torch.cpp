@@ -1,6 +1,6 @@
 // A stage that links libtorch and, through a macro of its headers, holds a path to them: what
 // would make the build-id differ between two folders if nobody took care.
-#include <c10/util/Exception.h>
+#include <c10/util/ArrayRef.h>
 
 #include "plugins/plugin.hpp"
 
@@ -28,7 +28,9 @@ class WithTorch : public Stage {
   explicit WithTorch(Params params) : params_(params) {}
   void run(StageContext&) override {
     TORCH_CHECK(params_.value != 0, "the value is zero");
-    TORCH_INTERNAL_ASSERT(params_.value > 0);
+    const int numbers[] = {1, 2, 3};
+    // Its check, with the header's name in the message, is compiled in here.
+    c10::ArrayRef<int>(numbers).slice(static_cast<std::size_t>(params_.value), 1);
   }
 
  private:
