@@ -1,0 +1,96 @@
+// SQLite with errors as cifarpipe::Error and transactions that end well: a connection, a prepared
+// statement, a transaction. WAL, synchronous=FULL; a busy database is waited for, never reported.
+// One thread a connection; any number of processes on one file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace cifarpipe {
+
+class Database {
+ public:
+  /// Opens or creates the file. Throws Error (environment) with what to do.
+  explicit Database(const std::filesystem::path& file);
+  ~Database();
+  Database(const Database&) = delete;
+
+  void execute(const char* sql);
+  sqlite3* handle() const { return db_; }
+  const std::filesystem::path& file() const { return file_; }
+  /// Rows that the last statement changed.
+  std::int64_t changes() const;
+  std::int64_t last_id() const;
+
+ private:
+  std::filesystem::path file_;
+  sqlite3* db_ = nullptr;
+};
+
+/// A prepared statement. Must not outlive its database.
+class Statement {
+ public:
+  Statement(const Database& db, std::string_view sql);
+  ~Statement();
+  Statement(Statement&& other) noexcept;
+  Statement(const Statement&) = delete;
+
+  /// Binds all values from the first on, after a reset.
+  template <class... T>
+  Statement& with(const T&... values) {
+    reset();
+    int i = 0;
+    (bind(++i, values), ...);
+    return *this;
+  }
+  /// One row further; false at the end.
+  bool step();
+  /// Runs a statement that gives no rows.
+  void run();
+  void reset();
+
+  bool is_null(int column) const;
+  std::int64_t integer(int column) const;
+  double real(int column) const;
+  std::string text(int column) const;
+  std::optional<std::string> optional_text(int column) const;
+
+ private:
+  void bind(int i, std::nullptr_t);
+  void bind(int i, double v);
+  void bind(int i, std::string_view v);
+  template <class T>
+    requires std::is_integral_v<T>
+  void bind(int i, T v) {
+    bind_integer(i, static_cast<std::int64_t>(v));
+  }
+  template <class T>
+  void bind(int i, const std::optional<T>& v) {
+    v ? bind(i, *v) : bind(i, nullptr);
+  }
+  void bind_integer(int i, std::int64_t v);
+
+  const Database* db_;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+/// BEGIN IMMEDIATE; rolled back by the destructor unless committed.
+class Transaction {
+ public:
+  explicit Transaction(Database& db);
+  ~Transaction();
+  void commit();
+
+ private:
+  Database& db_;
+  bool open_ = true;
+};
+
+}  // namespace cifarpipe

@@ -1,0 +1,12 @@
+// The tables and views of cifarpipe.db, by version. docs/database.md explains them.
+#pragma once
+
+#include "tracking/database.hpp"
+
+namespace cifarpipe {
+
+/// Brings a database to this program's version, also when several processes open a new one at
+/// once. Throws Error (environment) for a database of a newer cifarpipe.
+void migrate(Database& db);
+
+}  // namespace cifarpipe

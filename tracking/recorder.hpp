@@ -1,0 +1,82 @@
+// The Recorder that keeps everything in `cifarpipe.db`: tables for the program, views for people
+// (docs/database.md). Every call is one short transaction, durable when it returns. One thread.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pipeline/recorder.hpp"
+#include "tracking/database.hpp"
+
+namespace cifarpipe {
+
+/// What a run keeps alive in the store, for gc.
+struct RunUse {
+  std::string id;
+  RunStatus status = RunStatus::running;
+  bool deleted = false;
+  std::int64_t end_ms = 0;
+  std::set<JobRef> jobs;
+};
+
+class SqliteRecorder : public Recorder {
+ public:
+  explicit SqliteRecorder(const std::filesystem::path& file);
+  ~SqliteRecorder() override;
+  Database& database() { return db_; }
+  std::vector<RunUse> run_uses();
+
+  std::optional<RunRecord> find_run(const std::string& identity,
+                                    const std::string& forced) override;
+  RunRecord resolve_run(const std::string& run) override;
+  std::vector<RunRecord> running_runs() override;
+  RunRecord create_run(const NewRun& run) override;
+  RunRecord reopen_run(const std::string& id, std::int64_t now_ms) override;
+  void annotate_run(const std::string& id, const std::optional<std::string>& name,
+                    const std::optional<std::string>& note,
+                    const std::vector<std::pair<std::string, std::string>>& tags) override;
+  void finish_run(const std::string& id, RunStatus status, std::int64_t end_ms,
+                  const std::string& message) override;
+  void put_run_stage(const std::string& run_id, const RunStage& stage) override;
+  std::optional<JobRef> run_stage_job(const std::string& run_id,
+                                      const std::string& stage) override;
+  int begin_attempt(const JobRef& job, const std::string& stage, const std::optional<Cover>& cover,
+                    std::int64_t now_ms) override;
+  void end_attempt(const JobRef& job, int attempt, const std::string& status, const Usage& usage,
+                   std::int64_t now_ms) override;
+  void put_result(const ResultRecord& result) override;
+  void forget_result(const JobRef& job) override;
+  std::vector<VisiblePoint> points(const JobRef& job) override;
+  void restore_points(const JobRef& job, const std::vector<VisiblePoint>& points) override;
+  std::optional<std::string> last_key_document(const std::string& experiment,
+                                               const std::string& stage) override;
+  bool knows_result(const JobRef& job) override;
+  std::uint64_t drained(const std::string& ring) override;
+  void store_points(const std::string& ring, std::span<const RingPoint> points,
+                    std::uint64_t last_sequence) override;
+  void forget_ring(const std::string& ring) override;
+  std::optional<std::string> known_digest(const FileStamp& stamp) override;
+  void remember_digest(const FileStamp& stamp, const std::string& sha256) override;
+
+ private:
+  Statement& prepared(const char* sql);
+  std::int64_t job_id(const JobRef& job, const std::string& stage);
+  std::int64_t metric_id(const std::string& name);
+  std::string free_name(const std::string& wanted, const std::string& except_id);
+  std::vector<RunRecord> runs_where(const std::string& condition, const std::string& value);
+  void supersede(std::int64_t job, int attempt);
+
+  Database db_;
+  std::map<std::string, Statement, std::less<>> statements_;
+  std::map<std::string, std::int64_t> metric_ids_;
+};
+
+/// Marks every run that says RUNNING but whose `alive` lock nobody holds as KILLED, with its last
+/// sign of life as its end. A live run is never marked.
+void reap_dead_runs(SqliteRecorder& recorder);
+
+}  // namespace cifarpipe
