@@ -58,6 +58,7 @@ class OwnHelp : public CLI::Formatter {
     if (root == app) return front_page(*app);
     std::string usage, arguments, options;
     for (const CLI::Option* option : app->get_options({})) {
+      if (option->get_group().empty()) continue;  // Not for people.
       if (option->get_positional()) {
         const std::string name = option->get_name(true);
         const std::string several = option->get_items_expected_max() > 1 ? "..." : "";
@@ -123,8 +124,9 @@ std::string front_page(const CLI::App& app) {
   for (const Group& group : groups) {
     std::string lines;
     for (const std::string& name : group.names) {
-      const CLI::App* sub = app.get_subcommand_no_throw(name);
-      if (sub != nullptr) lines += described(name, sub->get_description());
+      for (const CLI::App* sub : app.get_subcommands({})) {
+        if (sub->get_name() == name) lines += described(name, sub->get_description());
+      }
       shown.push_back(name);
     }
     if (!lines.empty()) out += fmt::format("\n{}:\n{}", group.title, lines);
@@ -156,8 +158,11 @@ std::string usage_problem(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& command = deepest(app);
   const std::string name = full_name(command);
   const std::string more = fmt::format("\nSee '{} --help'.", name);
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    const std::vector<std::string> left = app.remaining(true);
+  const std::vector<std::string> left = app.remaining(true);
+  const bool stray_option = !left.empty() && left.front().starts_with("-");
+  const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  // A misspelt option also leaves its value behind, or takes the place of something required.
+  if (extras || stray_option) {
     const std::string word = left.empty() ? "" : left.front();
     const std::string bare = word.substr(0, word.find('='));
     if (word.starts_with("-")) {

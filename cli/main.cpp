@@ -142,7 +142,8 @@ int run(int argc, char** argv) {
   int code = parse(app, program, argc, argv);
   if (code < 0) {
     // `runs list | head` ends quietly, but a run goes on when its reader leaves.
-    std::signal(SIGPIPE, app.got_subcommand("run") ? SIG_IGN : SIG_DFL);
+    const bool is_run = app.get_subcommands().front()->get_name() == "run";
+    std::signal(SIGPIPE, is_run ? SIG_IGN : SIG_DFL);
     code = act(program);
   }
   if (std::fflush(stdout) != 0 && errno != EPIPE) {
