@@ -1,0 +1,69 @@
+// Makes the tensors of a batch straight from a split's uint8 images: crop, flip, normalise and
+// cast in one pass over the pixels, by a table of 256 values a channel. What is drawn depends on
+// (seed, epoch, row) only, never on the batch, the order or the thread.
+// Immutable after construction: any thread. Computes on libtorch's threads.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "stages/learn/counter_random.hpp"
+#include "stages/learn/dataset_file.hpp"
+
+namespace cifarpipe::learn {
+
+/// The reference's augmentation: black padding on every side, a random crop of the old size, a
+/// horizontal flip with this probability.
+struct Augmentation {
+  int padding = 4;
+  double flip = 0.5;
+};
+
+/// What one image gets. `top` and `left` are within the padded image.
+struct Draw {
+  int top = 0;
+  int left = 0;
+  bool flip = false;
+  friend bool operator==(const Draw&, const Draw&) = default;
+};
+
+Draw draw_augmentation(const Augmentation& augmentation, std::uint64_t seed, std::int64_t epoch,
+                       std::int64_t row);
+
+/// What a batch maker is made for.
+struct BatchFormat {
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  std::int64_t channels = 0;
+  std::vector<double> mean;  ///< A channel, on [0, 1].
+  std::vector<double> std;
+  bool bf16 = false;          ///< Else float.
+  bool channels_last = true;  ///< The memory order; the shape is always N, C, H, W.
+};
+
+class BatchMaker {
+ public:
+  explicit BatchMaker(BatchFormat format);
+
+  /// The images of `rows`, normalised.
+  at::Tensor plain(const SplitView& split, std::span<const std::int32_t> rows) const;
+  /// The same, augmented as `epoch` wants it.
+  at::Tensor augmented(const SplitView& split, std::span<const std::int32_t> rows,
+                       const Augmentation& augmentation, std::uint64_t seed,
+                       std::int64_t epoch) const;
+  /// The labels of `rows` as int64.
+  static at::Tensor labels(const SplitView& split, std::span<const std::int32_t> rows);
+
+ private:
+  at::Tensor make(const SplitView& split, std::span<const std::int32_t> rows, int padding,
+                  const std::vector<Draw>& draws) const;
+
+  BatchFormat format_;
+  std::vector<float> table_;            ///< channel x 256
+  std::vector<std::uint16_t> table16_;  ///< The same as bfloat16.
+};
+
+}  // namespace cifarpipe::learn

@@ -1,0 +1,39 @@
+#include "stages/learn/compute_scope.hpp"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
+
+namespace cifarpipe::learn {
+namespace {
+
+/// Each computing thread has a setting of its own: those that exist are told one by one, later
+/// ones inherit it from this thread.
+void set_flush_denormal(bool flush) {
+  at::globalContext().setFlushDenormal(flush);
+  const int threads = at::get_num_threads();
+  at::parallel_for(0, threads, 1, [flush](std::int64_t, std::int64_t) {
+    at::globalContext().setFlushDenormal(flush);
+  });
+}
+
+}  // namespace
+
+AutocastScope::AutocastScope(bool bf16) : bf16_(bf16) {
+  if (!bf16_) return;
+  at::autocast::increment_nesting();
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+}
+
+AutocastScope::~AutocastScope() {
+  if (!bf16_) return;
+  at::autocast::set_autocast_enabled(at::kCPU, false);
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+}
+
+FlushDenormalScope::FlushDenormalScope() { set_flush_denormal(true); }
+
+FlushDenormalScope::~FlushDenormalScope() { set_flush_denormal(false); }
+
+}  // namespace cifarpipe::learn

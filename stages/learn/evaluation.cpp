@@ -1,0 +1,66 @@
+#include "stages/learn/evaluation.hpp"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "stages/learn/compute_scope.hpp"
+
+namespace cifarpipe::learn {
+
+Judgement judge(std::span<const float> logits, std::int32_t label) {
+  Judgement out;
+  out.label = label;
+  const auto best = std::max_element(logits.begin(), logits.end());
+  out.predicted = static_cast<std::int32_t>(best - logits.begin());
+  const double largest = *best;
+  const float of_label = logits[static_cast<std::size_t>(label)];
+  double sum = 0;
+  for (const float logit : logits) {
+    sum += std::exp(static_cast<double>(logit) - largest);
+    out.label_rank += logit > of_label ? 1 : 0;
+  }
+  out.confidence = 1 / sum;
+  out.label_probability = std::exp(of_label - largest) / sum;
+  out.loss = std::log(sum) + largest - of_label;
+  return out;
+}
+
+Evaluation evaluate(Model& model, const BatchMaker& maker, const SplitView& split,
+                    std::int64_t batch_size, bool bf16,
+                    const std::function<void(const Judgement&)>& each,
+                    const std::function<void(std::int64_t done)>& between) {
+  const at::NoGradGuard no_grad;
+  double loss = 0;
+  std::int64_t correct = 0;
+  std::vector<std::int32_t> rows;
+  for (std::int64_t at = 0; at < split.count; at += batch_size) {
+    between(at);
+    rows.resize(static_cast<std::size_t>(std::min(batch_size, split.count - at)));
+    std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(at));
+    at::Tensor logits;
+    {
+      const AutocastScope autocast(bf16);
+      ForwardPass pass;
+      logits = model.forward(maker.plain(split, rows), pass);
+    }
+    logits = logits.to(at::kFloat).contiguous();
+    const auto classes = static_cast<std::size_t>(logits.size(1));
+    const float* values = logits.const_data_ptr<float>();
+    for (const auto row : rows) {
+      Judgement judgement =
+          judge({values, classes}, split.labels[static_cast<std::size_t>(row)]);
+      values += classes;
+      judgement.row = row;
+      loss += judgement.loss;
+      correct += judgement.predicted == judgement.label ? 1 : 0;
+      if (each) each(judgement);
+    }
+  }
+  const auto count = static_cast<double>(std::max<std::int64_t>(split.count, 1));
+  return {loss / count, static_cast<double>(correct) / count, split.count};
+}
+
+}  // namespace cifarpipe::learn

@@ -1,0 +1,41 @@
+// Runs a model over a split and judges its logits: the same code for the validation split in
+// training and for the evaluate stage. Stage's thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "stages/learn/batch.hpp"
+#include "stages/learn/model.hpp"
+
+namespace cifarpipe::learn {
+
+/// The model's answer for one image.
+struct Judgement {
+  std::int64_t row = 0;  ///< Within the split.
+  std::int32_t label = 0;
+  std::int32_t predicted = 0;      ///< The class of the largest logit; the first of equal ones.
+  double loss = 0;                 ///< Cross entropy.
+  double confidence = 0;           ///< Probability of `predicted`.
+  double label_probability = 0;
+  std::int32_t label_rank = 0;     ///< How many classes got a larger logit than the label.
+};
+
+/// Judges one row of logits.
+Judgement judge(std::span<const float> logits, std::int32_t label);
+
+struct Evaluation {
+  double loss = 0;      ///< Mean over all images.
+  double accuracy = 0;  ///< A fraction.
+  std::int64_t images = 0;
+};
+
+/// `each` gets every image in order; `between` is called before each batch and may throw.
+Evaluation evaluate(Model& model, const BatchMaker& maker, const SplitView& split,
+                    std::int64_t batch_size, bool bf16,
+                    const std::function<void(const Judgement&)>& each,
+                    const std::function<void(std::int64_t done)>& between);
+
+}  // namespace cifarpipe::learn

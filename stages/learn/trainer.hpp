@@ -1,0 +1,146 @@
+// The training loop. It knows nothing of pipelines: what it needs from whoever runs it is the
+// small interface TrainingHost. Its state between two batches can be saved and restored so that
+// the resumed run computes the same bits as an undisturbed one.
+// One thread, the stage's; libtorch's threads and generators are expected as at a job's start.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "stages/learn/batch.hpp"
+#include "stages/learn/evaluation.hpp"
+#include "stages/learn/model.hpp"
+#include "stages/learn/optimizer.hpp"
+
+namespace cifarpipe::learn {
+
+/// The defaults are the reference recipe.
+struct TrainOptions {
+  std::string architecture = "cifar10net";
+  int epochs = 20;
+  int batch_size = 128;
+  std::string optimizer = "adam";
+  double lr = 1e-3;
+  double weight_decay = 1e-4;
+  double momentum = 0.9;
+  int lr_step = 10;
+  double lr_gamma = 0.1;
+  int accumulate = 1;  ///< Batches whose gradients make one optimiser step.
+  int crop_padding = 4;
+  double flip = 0.5;
+  bool channels_last = true;
+  bool stop_on_nan = true;
+  int checkpoint_every = 1;  ///< Epochs.
+  bool step_metrics = false;
+  bool bf16 = false;
+  std::uint64_t seed = 0;
+};
+
+enum class TrainMetric {
+  loss, accuracy, lr, images_per_second, val_loss, val_accuracy,  // a point an epoch
+  step_loss,                                                      // a point an optimiser step
+};
+
+/// Who runs a training. All calls come from the training's thread.
+class TrainingHost {
+ public:
+  virtual ~TrainingHost() = default;
+  virtual void metric(TrainMetric metric, std::int64_t step, double value) = 0;
+  virtual void progress(double images_done, double images_total, std::string_view text) = 0;
+  virtual void info(std::string_view line) = 0;
+  virtual void warn(std::string_view line) = 0;
+  virtual bool stop_requested() = 0;
+  /// The newest checkpoint's directory, if there is any.
+  virtual std::optional<std::filesystem::path> checkpoint() = 0;
+  /// Calls `write` with an empty directory and makes that the newest checkpoint.
+  virtual void save_checkpoint(
+      const std::function<void(const std::filesystem::path& dir)>& write) = 0;
+};
+
+/// Where a training is: between two batches. Plain numbers; the tensors are beside it.
+struct TrainState {
+  std::int64_t epoch = 0;  ///< Whole epochs done.
+  std::int64_t batch = 0;  ///< Batches done of the epoch that is under way.
+  std::int64_t steps = 0;  ///< Optimiser steps done.
+  double loss_sum = 0;     ///< Of this epoch, over its images so far.
+  std::int64_t correct = 0;
+  std::int64_t images = 0;
+  double group_loss_sum = 0;  ///< Of the open accumulation group.
+  std::int64_t group_images = 0;
+  std::int64_t best_epoch = 0;  ///< From 1; 0 = none yet.
+  double best_accuracy = 0;
+  double seconds = 0;  ///< Spent so far in training this epoch, over all attempts.
+};
+
+class Trainer {
+ public:
+  /// All borrowed but the options. The dataset needs a train split with images.
+  Trainer(const TrainOptions& options, const DatasetReader& data, TrainingHost& host);
+
+  /// Trains to the end, from the host's checkpoint if it has one. Throws Interrupted after saving
+  /// one when the host wants an end.
+  void run();
+
+  /// After `run`: the weights after the epoch with the best validation accuracy (without a
+  /// validation split, the last epoch) and after the last one, as model artifacts.
+  void write_best(const std::filesystem::path& dir) const;
+  void write_last(const std::filesystem::path& dir) const;
+
+  const Model& model() const { return *model_; }
+  const TrainState& state() const { return state_; }
+
+  /// One batch, with its optimiser step when it ends a group: what a benchmark repeats.
+  void train_batch();
+  /// Prepares the epoch `state().epoch`: its permutation and learning rate.
+  void begin_epoch();
+
+ private:
+  void restore(const std::filesystem::path& dir);
+  void save(const std::filesystem::path& dir) const;
+  void stop_if_requested();
+  void note_time();
+  void train_epoch();
+  void finish_epoch();
+  void finish_group();
+  double train_on(std::span<const std::int32_t> rows);
+  Evaluation validate();
+  void report_progress(double loss);
+  void found_nan();
+  std::int64_t batches() const;
+  std::int64_t images_of_group() const;
+  void write_model(const std::filesystem::path& dir, const std::vector<NamedTensor>& weights,
+                   std::int64_t epoch) const;
+
+  TrainOptions options_;
+  const DatasetReader& data_;
+  const SplitView& split_;
+  const SplitView* validation_ = nullptr;
+  TrainingHost& host_;
+  BatchMaker maker_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<NamedTensor> best_;  ///< Only with a validation split.
+  TrainState state_;
+
+  std::vector<std::int32_t> order_;  ///< The permutation of the epoch under way.
+  double lr_ = 0;
+  double last_time_ = 0;  ///< When `state_.seconds` was last brought up to date.
+  bool warned_of_nan_ = false;
+};
+
+/// The order of an epoch's images: a permutation that depends on (seed, epoch, count) only.
+std::vector<std::int32_t> shuffled_rows(std::uint64_t seed, std::int64_t epoch,
+                                        std::int64_t count);
+
+/// A checkpoint's files: tensors by name, and the state's numbers bit by bit.
+void write_checkpoint(const std::filesystem::path& dir, const TrainState& state,
+                      const std::vector<NamedTensor>& tensors);
+TrainState read_checkpoint_state(const std::filesystem::path& dir);
+std::filesystem::path checkpoint_tensors(const std::filesystem::path& dir);
+
+}  // namespace cifarpipe::learn
