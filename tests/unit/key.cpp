@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(a_seed_belongs_to_the_instance_and_the_repeat) {
   BOOST_TEST(stage_seed(42, "train", 0) != stage_seed(42, "data", 0));
   BOOST_TEST(stage_seed(42, "train", 0) != stage_seed(43, "train", 0));
   // Pinned: a seed that moved would move every result in every store.
-  BOOST_TEST(stage_seed(42, "train", 0) == 5130622713541622346u);
+  BOOST_TEST(stage_seed(42, "train", 0) == 3600649201152327206u);
 }
 
 BOOST_AUTO_TEST_CASE(changes_are_explained) {
