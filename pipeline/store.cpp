@@ -144,17 +144,31 @@ Inspection inspect(const fs::path& dir, const JobRef& job, bool hash) {
   return result;
 }
 
+/// A new folder with a name that nobody else has.
+fs::path make_unique(const fs::path& prefix) {
+  std::string dir = prefix.string() + "XXXXXX";
+  if (::mkdtemp(dir.data()) == nullptr) throw file_error("create the folder", dir, errno);
+  return dir;
+}
+
+void set_mode(FileOps& ops, const fs::path& path, unsigned mode) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0) throw file_error("look at", path, errno);
+  // Left alone where it is right already: it may be a link to another user's file.
+  if ((info.st_mode & 07777) != mode) ops.chmod(path, mode);
+}
+
 void set_modes(FileOps& ops, const fs::path& dir) {
   std::error_code code;
   for (fs::directory_iterator i(dir, code), end; !code && i != end; i.increment(code)) {
-    if (i->is_directory() && !i->is_symlink()) {
+    if (is_folder(i->path())) {
       set_modes(ops, i->path());
     } else {
-      ops.chmod(i->path(), 0444);
+      set_mode(ops, i->path(), 0444);
     }
   }
   if (code) throw file_error("list", dir, code.value());
-  ops.chmod(dir, 0755);
+  set_mode(ops, dir, 0755);
 }
 
 }  // namespace
@@ -206,7 +220,7 @@ std::optional<StoredResult> Store::find(const JobRef& job) {
       // Under the job's lock and after another look: someone may be making it anew at this moment,
       // and what that one publishes must not be moved away. Who cannot move it passes over it.
       const std::optional<Lock> lock = Lock::try_lock(lock_file(job));
-      if (!lock) return std::nullopt;
+      if (!lock || !is_folder(dir)) return std::nullopt;
       found = inspect(dir, job, false);
       if (!found.problems.empty()) set_aside(job);
     } catch (const Error&) {
@@ -230,9 +244,7 @@ fs::path Store::new_work_dir(const JobRef& job) {
   for (const std::string& name : names_in(tmp_dir())) {
     if (name.starts_with(prefix)) ops_.remove_all(tmp_dir() / name);
   }
-  std::string dir = (tmp_dir() / (prefix + "XXXXXX")).string();
-  if (::mkdtemp(dir.data()) == nullptr) throw file_error("create the folder", dir, errno);
-  return dir;
+  return make_unique(tmp_dir() / prefix);
 }
 
 void Store::write_result(const fs::path& work_dir, const ResultRecord& record,
@@ -304,22 +316,24 @@ std::vector<VerifyProblem> Store::verify(const JobRef& job) const {
   return problems;
 }
 
+fs::path Store::take_away(const JobRef& job, std::string_view why) {
+  // In one step and onto an empty folder of its own: nobody ever sees half a result.
+  const fs::path away = make_unique(tmp_dir() / fmt::format("{}.{}-", job_name(job), why));
+  try {
+    ops_.rename(result_dir(job), away);
+  } catch (...) {
+    ops_.try_remove_all(away);
+    throw;
+  }
+  return away;
+}
+
 void Store::set_aside(const JobRef& job) {
-  // mkdtemp gives a name that nobody has; a folder may be renamed onto an empty one.
-  std::string aside = (tmp_dir() / (job_name(job) + ".damaged-XXXXXX")).string();
-  if (::mkdtemp(aside.data()) == nullptr) throw file_error("create the folder", aside, errno);
-  ops_.rename(result_dir(job), aside);
+  take_away(job, "damaged");
 }
 
 void Store::remove(const JobRef& job) {
-  const fs::path dir = result_dir(job);
-  if (is_folder(dir)) {
-    // Out of sight in one step: a kill in the middle of it leaves no half result.
-    std::string gone = (tmp_dir() / (job_name(job) + ".removed-XXXXXX")).string();
-    if (::mkdtemp(gone.data()) == nullptr) throw file_error("create the folder", gone, errno);
-    ops_.rename(dir, gone);
-    ops_.remove_all(gone);
-  }
+  if (is_folder(result_dir(job))) ops_.remove_all(take_away(job, "removed"));
   ops_.remove_all(partial_dir(job));
 }
 

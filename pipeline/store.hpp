@@ -81,6 +81,8 @@ class Store {
  private:
   std::filesystem::path store_dir() const { return root_ / "store"; }
   std::filesystem::path tmp_dir() const { return root_ / "store/tmp"; }
+  /// Moves a result to store/tmp; its path there.
+  std::filesystem::path take_away(const JobRef& job, std::string_view why);
   void write_result(const std::filesystem::path& work_dir, const ResultRecord& record,
                     const std::vector<VisiblePoint>& points);
 

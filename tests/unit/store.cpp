@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "pipeline/faults.hpp"
 #include "pipeline/stage_json.hpp"
@@ -470,6 +471,86 @@ BOOST_AUTO_TEST_CASE(the_same_where_a_damaged_result_lies_in_the_way) {
       BOOST_TEST(store.verify(job).empty());
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(many_processes_at_once) {
+  // Each looks for results, makes the missing ones, damages some, and is killed now and then. Under
+  // the locks no one ever gets a result that is not whole, and none of it has to be cleared away.
+  const TempDir dir;
+  const fs::path runs = dir / "runs";
+  std::vector<JobRef> jobs;
+  for (int i = 0; i < 3; ++i) jobs.push_back({kKey, i});
+  std::mt19937 random(7);
+  const auto work_for_ever = [&](unsigned seed) {
+    std::mt19937 own(seed);
+    for (;;) {
+      const JobRef& job = jobs[own() % jobs.size()];
+      Store store(runs, real_file_ops());
+      store.find(kKey);  // Without the lock, so that it meets others' work.
+      const auto lock = Lock::try_lock(store.lock_file(job));
+      if (!lock) continue;
+      if (!store.find(job)) {
+        const fs::path work = store.new_work_dir(job);
+        store.publish(work, fill(work, job), kPoints);
+      }
+      if (!store.verify(job).empty()) ::_exit(5);
+      if (own() % 4 == 0) fs::remove(store.result_dir(job) / "model/weights");
+      if (own() % 8 == 0) store.remove(job);
+    }
+  };
+  std::vector<pid_t> children(3, -1);
+  for (int round = 0; round < 150; ++round) {
+    pid_t& child = children[round % children.size()];
+    if (child > 0) {
+      ::kill(child, SIGKILL);
+      int status = 0;
+      ::waitpid(child, &status, 0);
+      BOOST_REQUIRE(WIFSIGNALED(status));  // It did not end by itself: no error, no result by half.
+    }
+    child = ::fork();
+    if (child == 0) {
+      try {
+        work_for_ever(static_cast<unsigned>(round));
+      } catch (const std::exception& error) {
+        fmt::print(stderr, "{}\n", error.what());
+        ::_exit(6);
+      }
+    }
+    ::usleep(random() % 10'000);
+  }
+  for (const pid_t child : children) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  for (const JobRef& job : jobs) {
+    attempt(runs, real_file_ops(), job);
+    BOOST_TEST(Store(runs, real_file_ops()).verify(job).empty());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_store_that_cannot_be_written_can_be_read) {
+  const TempDir dir;
+  fs::permissions(dir.path(), fs::perms::all);
+  {
+    Store store(dir / "runs", real_file_ops());
+    make(store, {kKey, 0});
+    fs::remove(make(store, {kKey, 1}).dir / "model/weights");
+  }
+  const auto set_modes = [&](fs::perms mode) {
+    for (const auto& entry : fs::recursive_directory_iterator(dir / "runs")) {
+      if (entry.is_directory()) fs::permissions(entry.path(), mode);
+    }
+  };
+  set_modes(fs::perms(0555));
+  const int status = in_child([&] {
+    if (::geteuid() == 0 && (::setgid(65534) != 0 || ::setuid(65534) != 0)) ::_exit(2);
+    Store store(dir / "runs", real_file_ops());
+    const auto found = store.find(kKey);
+    if (!found || found->record.job.generation != 0) ::_exit(3);
+    if (!store.verify({kKey, 0}).empty() || store.verify({kKey, 1}).empty()) ::_exit(4);
+  });
+  set_modes(fs::perms(0755));
+  BOOST_TEST(status == 0);
 }
 
 BOOST_AUTO_TEST_CASE(as_a_user_who_is_not_root) {
