@@ -107,6 +107,9 @@ class TextProgress : public RunObserver {
       if (end.action == "reproduced") line(fmt::format("{:<14} {}", "", end.reason));
     } else if (end.status == "failed") {
       line(fmt::format("{:<14} {}", name_of(job), paint(kRed, "failed: " + end.message)));
+      for (const std::string& printed : end.last_lines) {
+        line(fmt::format("{:<14} {}", "", paint(kDim, "| " + printed)));
+      }
     } else {
       if (verbosity_ == Verbosity::quiet) return;
       line(fmt::format("{:<14} {}", name_of(job),

@@ -128,6 +128,15 @@ int open_runs(RunBook& book, RunObserver& observer) {
   return 0;
 }
 
+/// Bytes of data that a worker may have; 0 = no limit. With CUDA a worker maps far more than it
+/// uses; without, no plugin needs more than the machine has.
+std::uint64_t worker_memory(const Machine& machine) {
+  if (const char* bytes = std::getenv("CIFARPIPE_WORKER_MEMORY")) {
+    return std::strtoull(bytes, nullptr, 10);
+  }
+  return machine.cuda_devices.empty() ? machine.memory_bytes / 10 * 9 : 0;
+}
+
 std::string again(const Program& program) {
   std::vector<std::string> line = {"cifarpipe"};
   line.insert(line.end(), program.arguments.begin(), program.arguments.end());
@@ -229,10 +238,7 @@ int run(const Program& program, const RunArguments& arguments) {
   options.accept_code = arguments.accept_code;
   options.worker.executable = program.executable.parent_path() / "cifarpipe-worker";
   options.worker.rings_dir = session.store().rings_dir();
-  // With CUDA a worker maps far more than it uses; without, no plugin needs more than the machine.
-  if (world.machine.cuda_devices.empty()) {
-    options.worker.memory_limit = world.machine.memory_bytes / 10 * 9;
-  }
+  options.worker.memory_limit = worker_memory(world.machine);
   Supervisor supervisor(loaded.configuration, graph, planner, session.store(), session.recorder(),
                         book, *observer, world.machine, options);
   const int exit_code = supervisor.run();

@@ -25,7 +25,7 @@ struct JobEnd {
   std::string status;  ///< "finished", "failed", "killed", "skipped"
   std::string reason;  ///< Why it ran, or why it was skipped.
   std::string message;  ///< Why it failed; several lines are possible.
-  std::vector<std::string> last_lines;  ///< Of its log, if it failed.
+  std::vector<std::string> last_lines;  ///< What its process printed last, if it failed.
   Usage usage;
   std::string key;
   std::string result_dir;

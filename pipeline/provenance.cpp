@@ -90,6 +90,21 @@ std::string redacted(std::string_view text, const std::vector<std::string>& secr
   return out;
 }
 
+std::vector<std::string> printable_lines(std::string_view text) {
+  std::vector<std::string> lines(1);
+  for (const char c : text) {
+    if (c == '\n') {
+      lines.emplace_back();
+    } else if (c == '\t') {
+      lines.back() += "  ";
+    } else {
+      lines.back() += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    }
+  }
+  while (lines.size() > 1 && lines.back().empty()) lines.pop_back();
+  return lines;
+}
+
 std::string shell_line(const std::vector<std::string>& arguments) {
   std::string out;
   for (const std::string& a : arguments) {

@@ -25,6 +25,9 @@ std::string without_userinfo(std::string_view text);
 /// `text` with each of `secrets` replaced by "***" and user-info taken out of URLs.
 std::string redacted(std::string_view text, const std::vector<std::string>& secrets);
 
+/// What a plugin says, fit for a terminal and a log: control characters as '?', one line a line.
+std::vector<std::string> printable_lines(std::string_view text);
+
 /// The command line as a person could type it again.
 std::string shell_line(const std::vector<std::string>& arguments);
 

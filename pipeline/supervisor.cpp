@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "pipeline/file_ops.hpp"
+#include "pipeline/provenance.hpp"
 #include "pipeline/random_id.hpp"
 
 namespace cifarpipe {
@@ -19,9 +20,9 @@ constexpr auto kTick = std::chrono::milliseconds(100);
 constexpr auto kStopGrace = std::chrono::seconds(9);  // A run is KILLED within ten seconds.
 
 void drain_ring(RingReader& reader, const std::string& name, Recorder& recorder) {
-  while (true) {
+  for (std::uint64_t before = reader.last_sequence();; before = reader.last_sequence()) {
     const std::vector<RingPoint> points = reader.read();
-    if (points.empty()) break;
+    if (reader.last_sequence() == before) break;  // Damaged records give no points but move it.
     recorder.store_points(name, points, reader.last_sequence());
     reader.release();
   }
@@ -189,10 +190,12 @@ void Supervisor::handle_output(Slot& slot) {
       if (!slot.ready) slot.output_before_ready.push_back(line);
       continue;
     }
-    book_.log(slot.active->job, "| " + line);
-    slot.active->last_lines.push_back(line);
-    if (slot.active->last_lines.size() > 10) {
-      slot.active->last_lines.erase(slot.active->last_lines.begin());
+    for (const std::string& part : printable_lines(line)) {
+      book_.log(slot.active->job, "| " + part);
+      slot.active->last_lines.push_back(part);
+      if (slot.active->last_lines.size() > 6) {
+        slot.active->last_lines.erase(slot.active->last_lines.begin());
+      }
     }
   }
 }
@@ -220,14 +223,19 @@ void Supervisor::handle_event(Slot& slot, const Event& event) {
   switch (event.kind) {
     case Event::Kind::log: {
       constexpr const char* kLevels[] = {"debug", "info", "warning", "error"};
-      book_.log(active.job,
-                fmt::format("{}: {}", kLevels[static_cast<int>(event.level)], event.text));
-      observer_.job_log(label(active.job), event.level, event.text);
-      active.last_lines.push_back(event.text);
-      if (active.last_lines.size() > 10) active.last_lines.erase(active.last_lines.begin());
+      for (const std::string& line : printable_lines(event.text)) {
+        book_.log(active.job,
+                  fmt::format("{}: {}", kLevels[static_cast<int>(event.level)], line));
+        observer_.job_log(label(active.job), event.level, line);
+      }
       break;
     }
-    case Event::Kind::progress: observer_.job_progress(label(active.job), event); break;
+    case Event::Kind::progress: {
+      Event shown = event;
+      shown.text = printable_lines(event.text).front();
+      observer_.job_progress(label(active.job), shown);
+      break;
+    }
     case Event::Kind::record: active.facts.emplace_back(event.name, event.text); break;
     case Event::Kind::outputs: {
       if (active.outputs.empty() || active.outputs.back().port != event.name) {
@@ -292,12 +300,8 @@ void Supervisor::worker_ended(Slot& slot) {
 void Supervisor::retire(Slot& slot) {
   if (!slot.worker) return;
   drain(slot);
-  const std::filesystem::path ring = slot.worker->ring_file();
-  const std::string name = slot.worker->ring_name();
   slot.worker.reset();
-  std::error_code ignored;
-  std::filesystem::remove(ring, ignored);
-  recorder_.forget_ring(name);
+  drain_orphan_rings(store_, recorder_);  // Its own, unless another command is quicker.
   slot.ready = false;
   slot.output_before_ready.clear();
 }

@@ -277,7 +277,8 @@ void Supervisor::job_done(std::size_t job, const StoredResult& result, const std
   row.status = "finished";
   row.job = result.record.job;
   row.reason = reason;
-  book_.log(job, fmt::format("{} ({})", action == "run" ? "finished" : action, reason));
+  book_.log(job, action == "run" ? fmt::format("finished in {} ms", usage.wall_ms)
+                                 : fmt::format("{}: {}", action, reason));
   JobEnd end;
   end.action = action;
   end.status = "finished";

@@ -361,7 +361,7 @@ void SqliteRecorder::store_points(const std::string& ring, std::span<const RingP
     if (p.attempt < job->second.second) late.insert(job->second);
   }
   for (const auto& [job, attempt] : late) supersede(job, attempt);
-  prepared("INSERT OR REPLACE INTO ring VALUES (?, ?)").with(ring, last_sequence).run();
+  prepared("INSERT OR REPLACE INTO ring VALUES (?, ?)").with(ring, std::max(stored, last_sequence)).run();
   transaction.commit();
   metric_ids_.merge(names);
 }
