@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
 #include <utility>
 
 #include "pipeline/file_ops.hpp"
@@ -46,7 +47,14 @@ bool RunFolder::is_alive(const std::filesystem::path& folder) {
 }
 
 void RunFolder::write(std::string_view name, std::string_view text) const {
-  file_ops().replace_file(path_ / name, text);
+  // Not made durable: the database holds the truth, and a sweep writes thousands of these.
+  const auto file = path_ / name;
+  const auto fresh = path_ / fmt::format("{}.new", name);
+  std::ofstream out(fresh, std::ios::binary | std::ios::trunc);
+  out << text;
+  out.close();
+  if (!out) throw system_error(fmt::format("cannot write {}", file.string()), errno);
+  std::filesystem::rename(fresh, file);
 }
 
 void RunFolder::log(std::string_view line) {

@@ -64,6 +64,7 @@ Supervisor::Supervisor(const Configuration& configuration, const JobGraph& graph
       options_(std::move(options)),
       states_(graph.jobs.size(), State::waiting),
       results_(graph.jobs.size()),
+      decisions_(graph.jobs.size()),
       told_waiting_(graph.jobs.size(), false),
       slots_(static_cast<std::size_t>(std::max(1, options_.slots))) {
   sigset_t signals;

@@ -107,6 +107,7 @@ class Supervisor {
 
   std::vector<State> states_;
   std::vector<std::optional<StoredResult>> results_;
+  std::vector<std::optional<Decision>> decisions_;  // Once the inputs are there.
   std::vector<bool> told_waiting_;
   std::vector<Slot> slots_;
   int signal_fd_ = -1;

@@ -87,8 +87,11 @@ bool Supervisor::look_at(std::size_t job) {
     }
     if (producer != State::done) return true;
   }
-  const bool ignore_force = planner_.is_forced(job) && book_.forced_already_done(job);
-  Decision decision = planner_.decide(job, results_, ignore_force);
+  if (!decisions_[job]) {
+    const bool ignore_force = planner_.is_forced(job) && book_.forced_already_done(job);
+    decisions_[job] = planner_.decide(job, results_, ignore_force);
+  }
+  const Decision& decision = *decisions_[job];
   if (decision.action == Action::cached) {
     const StoredResult result = *decision.result;
     index_result(result, store_, recorder_);
@@ -98,7 +101,7 @@ bool Supervisor::look_at(std::size_t job) {
   if (free_slot(job) == nullptr) {
     return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.active; });
   }
-  start(job, std::move(decision));
+  start(job, decision);
   return true;
 }
 
