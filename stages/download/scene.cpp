@@ -148,14 +148,14 @@ struct Figure {
   int label, x, y, sin, cos, radius_x, radius_y;
 
   Figure(Draws& draws, int shape) : label(shape) {
-    const int radius = draws.between(8 * kPixel, 13 * kPixel);
+    const int radius = draws.between(9 * kPixel, 13 * kPixel);
     const int stretch = draws.between(85, 118);
     radius_x = radius * stretch / 100;
     radius_y = radius * 100 / stretch;
     const int room = std::max(kPicture / 2 - radius - kPixel, kPixel);
     x = kPicture / 2 + draws.between(-room, room);
     y = kPicture / 2 + draws.between(-room, room);
-    const int angle = draws.between(-24, 24);
+    const int angle = draws.between(-20, 20);
     sin = sine(angle);
     cos = cosine(angle);
   }
@@ -182,16 +182,15 @@ struct Figure {
 ScenePixels draw_scene(std::uint64_t seed, std::uint64_t index, int label) {
   Draws draws(seed, 2 * index);
   Draws noise(seed, 2 * index + 1);
-  const Colour ground = colour_between(draws, 20, 100);
+  const Colour ground = colour_between(draws, 20, 95);
   const Texture background(draws, ground, near_colour(draws, ground, 40));
-  const Colour paint = colour_between(draws, 145, 235);
+  const Colour paint = colour_between(draws, 150, 235);
   const Texture fill(draws, paint, near_colour(draws, paint, 40));
   const Figure figure(draws, label);
   const int marks_behind = draws.below(4);
-  const int marks = marks_behind + draws.below(3);
-  const Mark mark[6] = {Mark(draws), Mark(draws), Mark(draws),
-                        Mark(draws), Mark(draws), Mark(draws)};
-  const int grain = draws.between(4, 22);
+  const int marks = marks_behind + draws.below(2);
+  const Mark mark[4] = {Mark(draws), Mark(draws), Mark(draws), Mark(draws)};
+  const int grain = draws.between(4, 16);
 
   ScenePixels pixels{};
   for (int row = 0; row < kSceneSide; ++row) {
