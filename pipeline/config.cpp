@@ -41,9 +41,13 @@ void fill_common(const Context& context, const Draft& draft, Configuration& out)
   note_origins(context, draft.plugins, "plugins", out);
   note_origins(context, draft.mlflow, "tracking.mlflow", out);
   for (const config::StageDraft& stage : draft.stages) {
-    if (stage.experiment_mark.source < 0) continue;
-    out.origins.emplace("stages." + stage.name + ".experiment",
-                        context.place(stage.experiment_mark));
+    const std::string prefix = "stages." + stage.name;
+    if (stage.uses_mark.source >= 0) {
+      out.origins.emplace(prefix + ".uses", context.place(stage.uses_mark));
+    }
+    if (stage.experiment_mark.source >= 0) {
+      out.origins.emplace(prefix + ".experiment", context.place(stage.experiment_mark));
+    }
   }
 }
 

@@ -108,7 +108,8 @@ class Spreader {
         at[i] = 0;
       }
     }
-    for (std::size_t i = 0; i < hits.size(); ++i) {
+    // A wrong value that was left out may be the one that an exclude is for.
+    for (std::size_t i = 0; i < hits.size() && !context_.diagnostics.has_errors(); ++i) {
       if (hits[i] == 0) warn_idle_exclude(matrix_.excludes[i]);
     }
     return true;

@@ -268,7 +268,8 @@ std::string short_number(double value) { return fmt::format("{}", value); }
 std::optional<Value> coerce(Context& context, const Node& node, const FieldInfo& field,
                             std::string_view label) {
   std::optional<Value> value = Coercion(context, field, label).value(node);
-  if (field.secret && node.is_string()) context.redact(node.mark, node.text);
+  const bool is_text_itself = !node.is_table() && !node.is_array();
+  if (field.secret && is_text_itself) context.redact(node.mark, node.text);
   return value;
 }
 

@@ -60,6 +60,7 @@ class StageReader {
     stage.name = entry.key;
     stage.mark = entry.mark;
     stage.type = type_of(entry);
+    if (const Entry* uses = entry.value.find("uses")) stage.uses_mark = uses->value.mark;
     if (stage.type == nullptr) draft_.all_types_known = false;
     if (const Entry* inputs = entry.value.find("inputs")) stage.inputs = &inputs->value;
     read_experiment(entry, stage);
@@ -133,6 +134,9 @@ class StageReader {
         context_.error(entry.mark, unknown_parameter(stage, entry.key));
         // What was probably meant is not missing, and its value is worth checking.
         index = stage.params.index(nearest(entry.key, names));
+        if (index >= 0 && stage.params.schema->fields[static_cast<std::size_t>(index)].secret) {
+          context_.redact(entry.value.mark, entry.value.text);
+        }
         if (index < 0 || params.find(names[static_cast<std::size_t>(index)]) != nullptr) continue;
       }
       const FieldInfo& field = stage.params.schema->fields[static_cast<std::size_t>(index)];
@@ -151,7 +155,7 @@ class StageReader {
 void check_names(Context& context, Draft& draft) {
   const Value& name = draft.pipeline.get("name");
   const Mark& mark = draft.pipeline.mark("name");
-  if (mark.source < 0) return;
+  if (mark.source < 0 || draft.pipeline.wrong[0]) return;
   const std::string& text = std::get<std::string>(name);
   const bool control = std::any_of(text.begin(), text.end(),
                                    [](char c) { return static_cast<unsigned char>(c) < 0x20; });
@@ -174,8 +178,7 @@ void check_mlflow(Context& context, Draft& draft) {
   const std::size_t begin = uri.find("://") + 3;
   const std::size_t at = uri.substr(0, uri.find_first_of("/?#", begin)).rfind('@');
   if (at == std::string::npos) return;
-  const std::string user_info = uri.substr(begin, at - begin);
-  context.redact(mark, user_info);
+  context.redact_part(mark, uri.substr(begin, at - begin));
   context.warning(mark,
                   "the user and the password in 'uri' are left out; set MLFLOW_TRACKING_USERNAME "
                   "and MLFLOW_TRACKING_PASSWORD instead");

@@ -30,6 +30,7 @@ struct Fields {
 struct StageDraft {
   std::string name;
   Mark mark;
+  Mark uses_mark;
   const StageType* type = nullptr;  // Null: unknown `uses`, already reported.
   Fields params;
   const Node* inputs = nullptr;

@@ -48,7 +48,7 @@ class Origins {
 
   void add_stage(const StageInstance& stage) {
     const std::string prefix = "stages." + stage.name + ".";
-    lines_.push_back({prefix + "uses", stage.type->description.name, stage.place, false});
+    add(prefix + "uses", stage.type->description.name);
     for (const auto& [port, source] : stage.inputs) {
       std::string from = source.stage + "." + source.port;
       if (!source.run.empty()) from = "run:" + source.run + "/" + from;

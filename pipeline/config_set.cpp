@@ -15,6 +15,8 @@ int code_points_in(std::string_view text) {
   }));
 }
 
+constexpr std::ptrdiff_t kLongestPath = 100;  // In parts; each becomes a table.
+
 struct Segment {
   std::string text;
   Mark mark;
@@ -76,6 +78,11 @@ class Sets {
       context_.error(mark(set, 0, set.text.size()),
                      fmt::format("--set takes PATH=VALUE, such as train.lr=0.01, and not '{}'",
                                  set.text));
+      return std::nullopt;
+    }
+    if (std::count(set.text.begin(), set.text.begin() + static_cast<std::ptrdiff_t>(equals), '.') >
+        kLongestPath) {
+      context_.error(mark(set, 0, 1), "this path is too long");
       return std::nullopt;
     }
     Assignment out;

@@ -181,9 +181,13 @@ class Structure {
     }
     stage.value.entries = std::move(kept);
     for (Entry& entry : stray) {
-      context_.error(entry.mark,
-                     fmt::format("'{}' is a parameter: write it below [stages.{}.params]",
-                                 nearest(entry.key, names), stage.key));
+      const std::string meant = nearest(entry.key, names);
+      const std::string what = entry.key == meant
+                                   ? fmt::format("'{}' is a parameter", meant)
+                                   : fmt::format("unknown key '{}'; did you mean the parameter "
+                                                 "'{}'?", entry.key, meant);
+      context_.error(entry.mark, fmt::format("{}{} write it below [stages.{}.params]", what,
+                                             entry.key == meant ? ":" : " If so,", stage.key));
       Entry* params = stage.value.find("params");
       if (params == nullptr) {
         Node table;
@@ -191,7 +195,7 @@ class Structure {
         stage.value.entries.push_back({"params", entry.mark, std::move(table)});
         params = &stage.value.entries.back();
       }
-      entry.key = nearest(entry.key, names);
+      entry.key = meant;
       if (params->value.is_table() && params->value.find(entry.key) == nullptr) {
         params->value.entries.push_back(std::move(entry));
       }

@@ -85,18 +85,22 @@ int too_deep(std::string_view text) {
   return 0;
 }
 
+// The parser's words, but for what people meet most often.
 std::string sentence(const toml::parse_error& error) {
-  std::string text(error.description());
+  const std::string_view text = error.description();
+  const auto says = [text](std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+  };
+  if (says("could not determine value type")) return "this is no value; a text needs quotes";
+  if (says("expected value, saw")) return "a value is missing";
+  if (says("control characters")) return "a text must end on the line where it begins";
+  if (says("invalid utf-8") || says("invalid UTF-8")) return "this is not UTF-8";
+  if (says("end-of-file")) return "the file ends in the middle of something";
   // "Error while parsing key-value pair: cannot redefine …" → "cannot redefine …".
-  const std::string_view lead = "Error while parsing ";
-  if (text.starts_with(lead)) {
-    const std::size_t colon = text.find(": ");
-    if (colon != std::string::npos) {
-      const std::string what = text.substr(lead.size(), colon - lead.size());
-      text = text.substr(colon + 2) + " (in a " + what + ")";
-    }
-  }
-  return text;
+  const std::size_t colon = text.find(": ");
+  return std::string(text.starts_with("Error while parsing ") && colon != std::string_view::npos
+                         ? text.substr(colon + 2)
+                         : text);
 }
 
 }  // namespace

@@ -81,16 +81,64 @@ void Context::warning(const Mark& mark, std::string message) {
   diagnostics.warning(place(mark), std::move(message), mark.length);
 }
 
+namespace {
+
+// Bytes, not code points: where `mark` begins in `text`.
+std::size_t offset_of(const std::string& text, const Mark& mark) {
+  std::size_t at = 0;
+  for (int line = 1; line < mark.line && at != std::string::npos; ++line) {
+    at = text.find('\n', at);
+    if (at != std::string::npos) ++at;
+  }
+  if (at == std::string::npos) return text.size();
+  if (mark.line == 1 && text.starts_with("\xef\xbb\xbf")) at += 3;
+  const auto next = [&text](std::size_t i) {
+    do ++i;
+    while (i < text.size() && (static_cast<unsigned char>(text[i]) & 0xc0) == 0x80);
+    return i;
+  };
+  for (int column = 1; column < mark.column && at < text.size(); ++column) at = next(at);
+  return at;
+}
+
+void cover(std::string& text, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < std::min(end, text.size()); ++i) {
+    if (text[i] != '\n' && text[i] != '\r') text[i] = '*';
+  }
+}
+
+}  // namespace
+
 void Context::redact(const Mark& mark, std::string_view secret) {
   if (mark.source < 0) return;
   Source& source = sources[static_cast<std::size_t>(mark.source)];
-  // All of the line from the value's place on, and any other mention of it in this file: stars of
-  // the same length, so that carets still point right.
-  if (secret.size() < 4) return;  // Too short to be told from other text.
-  for (std::size_t at = source.text.find(secret); at != std::string::npos;
-       at = source.text.find(secret, at + secret.size())) {
-    source.text.replace(at, secret.size(), secret.size(), '*');
+  std::string& text = source.text;
+  // The value as it is written, escapes and all; a multi-line string to its end.
+  const std::size_t begin = offset_of(text, mark);
+  Mark after = mark;
+  after.column += mark.length;
+  std::size_t end = std::min(offset_of(text, after), text.size());
+  for (const std::string_view quotes : {"\"\"\"", "\'\'\'"}) {
+    if (std::string_view(text).substr(std::min(begin, text.size())).starts_with(quotes)) {
+      end = std::min(text.find(quotes, begin + 3), text.size());
+    }
   }
+  const bool quoted = begin < text.size() && (text[begin] == '"' || text[begin] == '\'');
+  cover(text, quoted ? begin + 1 : begin, quoted && end > begin + 1 ? end - 1 : end);
+  // And wherever else it stands in this file, unless it is too short to be told from other text.
+  for (std::size_t at = text.find(secret); secret.size() >= 4 && at != std::string::npos;
+       at = text.find(secret, at + secret.size())) {
+    cover(text, at, at + secret.size());
+  }
+  diagnostics.add_source(source.name, source.text);
+}
+
+void Context::redact_part(const Mark& mark, std::string_view secret) {
+  Source& source = sources[static_cast<std::size_t>(mark.source)];
+  const std::size_t begin = offset_of(source.text, mark);
+  const std::size_t at = source.text.find(secret, begin);
+  if (at == std::string::npos) return redact(mark, secret);  // Written with escapes.
+  cover(source.text, at, at + secret.size());
   diagnostics.add_source(source.name, source.text);
 }
 

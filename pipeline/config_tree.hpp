@@ -71,8 +71,10 @@ class Context {
   Place place(const Mark& mark) const;
   void error(const Mark& mark, std::string message);
   void warning(const Mark& mark, std::string message);
-  /// Covers the text at `mark` with stars, in messages and in what is kept of the file.
+  /// Covers the value at `mark` with stars, in messages and in what is kept of the file.
   void redact(const Mark& mark, std::string_view secret);
+  /// The same for a part of a value, wherever it stands on the line of `mark`.
+  void redact_part(const Mark& mark, std::string_view secret);
 
   Diagnostics& diagnostics;
   const StageCatalog* catalog;  // Null while only the plugin paths are looked for.
