@@ -13,8 +13,9 @@ namespace cifarpipe::download {
 namespace {
 
 constexpr std::int64_t kTrainFiles = 5;
-// Test images are other members of the same family, however many training images there are.
-constexpr std::uint64_t kFirstTestImage = std::uint64_t{1} << 32;
+// Test images are other members of the same family, however many training images there are. A
+// multiple of ten, so that they too begin with a whole shuffle.
+constexpr std::uint64_t kFirstTestImage = 10'000'000'000u;
 constexpr std::uint64_t kLabelStream = std::uint64_t{1} << 48;
 
 /// The label of an image: each block of ten is a shuffle of the ten classes.

@@ -55,7 +55,7 @@ void Preview::write(const std::filesystem::path& dir, const std::vector<double>&
     sizes += fmt::format("{}{} {}", sizes.empty() ? "" : ", ", all, split);
   }
   vision::draw_contact_sheet(dir / "contact-sheet.png",
-                             fmt::format("First training images of each class ({} images)", sizes),
+                             fmt::format("First images of each class, of {}", sizes),
                              kSide, kSide, rows);
   const Json summary = {{"layout", layout_.name},
                         {"image", {{"height", kSide}, {"width", kSide}, {"channels", kChannels}}},

@@ -15,6 +15,13 @@ constexpr int kTitle = 40;
 constexpr int kLabel = 12;
 constexpr std::size_t kRowsOfABlock = 25;
 
+/// As large as the width allows.
+void draw_title(Canvas& canvas, const std::string& title) {
+  int size = 14;
+  while (size > 7 && Canvas::text_width(title, size) > canvas.pixels().cols - 3 * kMargin) --size;
+  canvas.text(title, kMargin, kTitle / 2, size, kInk, Align::left, true);
+}
+
 }  // namespace
 
 void draw_contact_sheet(const std::filesystem::path& png, const std::string& title, int width,
@@ -37,7 +44,7 @@ void draw_contact_sheet(const std::filesystem::path& png, const std::string& tit
   const int block_width = kMargin + label_width + kGap * 2 + images_width;
   Canvas canvas(blocks * block_width + kMargin - kGap,
                 kTitle + block_rows * (cell.height + kGap) + kMargin - kGap);
-  canvas.text(plain(title, 120), kMargin, kTitle / 2, 14, kInk, Align::left, true);
+  draw_title(canvas, plain(title, 120));
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const int left = static_cast<int>(r) / block_rows * block_width + kMargin;
     const int top = kTitle + static_cast<int>(r) % block_rows * (cell.height + kGap);
