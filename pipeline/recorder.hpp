@@ -106,6 +106,11 @@ class Recorder {
  public:
   virtual ~Recorder() = default;
 
+  /// What is told until end_batch becomes durable together, then. Keep it short: other processes
+  /// wait meanwhile. See Batch.
+  virtual void begin_batch() = 0;
+  virtual void end_batch(bool keep) = 0;
+
   // Runs.
   /// The newest undeleted run with this identity and forced set.
   virtual std::optional<RunRecord> find_run(const std::string& identity,
@@ -164,6 +169,22 @@ class Recorder {
   };
   virtual std::optional<std::string> known_digest(const FileStamp& stamp) = 0;
   virtual void remember_digest(const FileStamp& stamp, const std::string& sha256) = 0;
+};
+
+/// Everything told to a recorder while it lives is one commit; dropped if `commit` is not reached.
+class Batch {
+ public:
+  explicit Batch(Recorder& recorder) : recorder_(&recorder) { recorder.begin_batch(); }
+  ~Batch() {
+    if (recorder_ != nullptr) recorder_->end_batch(false);
+  }
+  Batch(const Batch&) = delete;
+  void commit() {
+    std::exchange(recorder_, nullptr)->end_batch(true);
+  }
+
+ private:
+  Recorder* recorder_;
 };
 
 }  // namespace cifarpipe

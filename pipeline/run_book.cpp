@@ -112,7 +112,9 @@ std::optional<RunRecord> RunBook::open_all() {
                                         : recorder_.find_run(entry.identity, entry.forced));
     if (existing.back() && RunFolder::is_alive(existing.back()->folder)) return existing.back();
   }
+  Batch batch(recorder_);
   for (std::size_t i = 0; i < entries_.size(); ++i) open_entry(entries_[i], existing[i]);
+  batch.commit();
   close_parent_if_done();
   return std::nullopt;
 }

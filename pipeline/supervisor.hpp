@@ -83,7 +83,8 @@ class Supervisor {
   bool look_at(std::size_t job);
   bool start(std::size_t job, Decision decision);
   bool accept_old_code(std::size_t job, const Decision& decision);
-  void give_to_worker(Slot& slot, Active active, bool from_checkpoint);
+  JobOrder order_for(const Active& active);
+  void give_to_worker(Slot& slot, const JobOrder& order, bool from_checkpoint);
   void finish_active(Slot& slot, const Event& event);
   void fail_active(Slot& slot, const std::string& message, int exit_code, const Usage& usage);
   void interrupt_active(Slot& slot, const Usage& usage);

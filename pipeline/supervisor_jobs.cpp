@@ -144,12 +144,21 @@ bool Supervisor::start(std::size_t job, Decision decision) {
   const auto partial = store_.partial_dir(active.ref);
   file_ops().make_dirs(partial);
   const auto checkpoint = checkpoints::latest(partial);
+  Batch batch(recorder_);
   active.attempt = recorder_.begin_attempt(
       active.ref, graph_.jobs[job].instance->type->description.name,
       checkpoint ? std::optional<Cover>(checkpoint->cover) : std::nullopt, now_ms());
   active.work_dir = store_.new_work_dir(active.ref);
   active.decision = std::move(decision);
-  give_to_worker(*free_slot(job), std::move(active), checkpoint.has_value());
+  Slot& slot = *free_slot(job);
+  const JobOrder order = order_for(active);
+  active.start = std::chrono::steady_clock::now();
+  states_[job] = State::running;
+  slot.active = std::move(active);
+  book_.stage_changed(job, stage_row(*slot.active, "running"), nullptr);
+  // Before the worker hears of it: no point may ever belong to an attempt that is not recorded.
+  batch.commit();
+  give_to_worker(slot, order, checkpoint.has_value());
   return true;
 }
 
@@ -184,9 +193,8 @@ bool Supervisor::accept_old_code(std::size_t job, const Decision& decision) {
   return true;
 }
 
-void Supervisor::give_to_worker(Slot& slot, Active active, bool from_checkpoint) {
+JobOrder Supervisor::order_for(const Active& active) {
   const Job& job = graph_.jobs[active.job];
-  if (!slot.worker) slot.worker = WorkerProcess::spawn(options_.worker);
   JobOrder order;
   order.instance = job.instance->name;
   order.plugin_path = job.instance->type->plugin_path;
@@ -208,17 +216,19 @@ void Supervisor::give_to_worker(Slot& slot, Active active, bool from_checkpoint)
   }
   order.work_dir = active.work_dir.string();
   order.partial_dir = store_.partial_dir(active.ref).string();
-  active.start = std::chrono::steady_clock::now();
-  states_[active.job] = State::running;
-  slot.active = std::move(active);
-  book_.stage_changed(slot.active->job, stage_row(*slot.active, "running"), nullptr);
-  book_.log(slot.active->job, fmt::format("attempt {} begins{}: {}", slot.active->attempt,
-                                          from_checkpoint ? " from its checkpoint" : "",
-                                          slot.active->decision.reason));
-  observer_.job_started(label(slot.active->job), slot.active->decision.reason,
-                        slot.active->attempt, from_checkpoint);
+  return order;
+}
+
+void Supervisor::give_to_worker(Slot& slot, const JobOrder& order, bool from_checkpoint) {
+  const Active& active = *slot.active;
+  if (!slot.worker) slot.worker = WorkerProcess::spawn(options_.worker);
+  book_.log(active.job, fmt::format("attempt {} begins{}: {}", active.attempt,
+                                    from_checkpoint ? " from its checkpoint" : "",
+                                    active.decision.reason));
+  observer_.job_started(label(active.job), active.decision.reason, active.attempt,
+                        from_checkpoint);
   // If the worker is gone already, its socket tells.
-  send_order(slot.worker->socket(), Order{Command::job, order, slot.active->lock.fd()});
+  send_order(slot.worker->socket(), Order{Command::job, order, active.lock.fd()});
 }
 
 RunStage Supervisor::stage_row(const Active& active, const std::string& status) const {
@@ -234,7 +244,8 @@ RunStage Supervisor::stage_row(const Active& active, const std::string& status) 
 void Supervisor::finish_active(Slot& slot, const Event& event) {
   drain(slot);
   Active& active = *slot.active;
-  recorder_.end_attempt(active.ref, active.attempt, "finished", event.usage, now_ms());
+  // The points are durable; the rows follow the result, which is the truth, in one commit.
+  const std::vector<VisiblePoint> points = recorder_.points(active.ref);
   ResultRecord record;
   record.job = active.ref;
   record.stage = graph_.jobs[active.job].instance->type->description.name;
@@ -256,8 +267,7 @@ void Supervisor::finish_active(Slot& slot, const Event& event) {
     file_ops().remove_all(active.work_dir);
     file_ops().remove_all(store_.partial_dir(active.ref));
   } else {
-    result = store_.publish(active.work_dir, record, recorder_.points(active.ref));
-    recorder_.put_result(record);
+    result = store_.publish(active.work_dir, record, points);
     if (before) {
       reason = fmt::format("forced; differs from before in {}",
                            fmt::join(differing_files(before->record, record), ", "));
@@ -265,10 +275,14 @@ void Supervisor::finish_active(Slot& slot, const Event& event) {
                                                        label(active.job).stage, reason));
     }
   }
+  Batch batch(recorder_);
+  recorder_.end_attempt(active.ref, active.attempt, "finished", event.usage, now_ms());
+  if (action == "run") recorder_.put_result(record);
   const std::size_t job = active.job;
+  job_done(job, result, action, reason, event.usage);
+  batch.commit();
   send_order(slot.worker->socket(), Order{Command::release, {}, -1});
   slot.active.reset();
-  job_done(job, result, action, reason, event.usage);
 }
 
 void Supervisor::job_done(std::size_t job, const StoredResult& result, const std::string& action,

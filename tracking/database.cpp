@@ -112,14 +112,22 @@ std::optional<std::string> Statement::optional_text(int c) const {
   return text(c);
 }
 
-Transaction::Transaction(Database& db) : db_(db) { db_.execute("BEGIN IMMEDIATE"); }
+Transaction::Transaction(Database& db) : db_(db) {
+  if (db_.depth_ == 0) db_.execute("BEGIN IMMEDIATE");
+  ++db_.depth_;
+}
 
 Transaction::~Transaction() {
-  if (open_) sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  if (!open_) return;
+  // Also from within an outer one: what began as a whole must not be committed in part.
+  if (--db_.depth_ == 0 || sqlite3_get_autocommit(db_.handle()) == 0) {
+    sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  }
 }
 
 void Transaction::commit() {
-  db_.execute("COMMIT");
+  if (db_.depth_ == 1) db_.execute("COMMIT");
+  --db_.depth_;
   open_ = false;
 }
 

@@ -30,8 +30,10 @@ class Database {
   std::int64_t last_id() const;
 
  private:
+  friend class Transaction;
   std::filesystem::path file_;
   sqlite3* db_ = nullptr;
+  int depth_ = 0;  // Of open Transactions.
 };
 
 /// A prepared statement. Must not outlive its database.
@@ -81,7 +83,8 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
-/// BEGIN IMMEDIATE; rolled back by the destructor unless committed.
+/// BEGIN IMMEDIATE; rolled back by the destructor unless committed. One within another belongs to
+/// the outer one: only the outermost commits.
 class Transaction {
  public:
   explicit Transaction(Database& db);

@@ -53,12 +53,25 @@ std::string type_of(const Value& value) {
 
 SqliteRecorder::SqliteRecorder(const std::filesystem::path& file) : db_(file) { migrate(db_); }
 
-SqliteRecorder::~SqliteRecorder() { statements_.clear(); }
+SqliteRecorder::~SqliteRecorder() {
+  batch_.reset();
+  statements_.clear();
+}
 
 Statement& SqliteRecorder::prepared(const char* sql) {
   const auto found = statements_.find(sql);
   if (found != statements_.end()) return found->second;
   return statements_.emplace(sql, Statement(db_, sql)).first->second;
+}
+
+void SqliteRecorder::begin_batch() {
+  if (!batch_) batch_ = std::make_unique<Transaction>(db_);
+}
+
+void SqliteRecorder::end_batch(bool keep) {
+  if (!batch_) return;
+  const auto batch = std::move(batch_);
+  if (keep) batch->commit();
 }
 
 // Runs.

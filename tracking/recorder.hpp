@@ -30,6 +30,8 @@ class SqliteRecorder : public Recorder {
   Database& database() { return db_; }
   std::vector<RunUse> run_uses();
 
+  void begin_batch() override;
+  void end_batch(bool keep) override;
   std::optional<RunRecord> find_run(const std::string& identity,
                                     const std::string& forced) override;
   RunRecord resolve_run(const std::string& run) override;
@@ -71,6 +73,7 @@ class SqliteRecorder : public Recorder {
   void supersede(std::int64_t job, int attempt);
 
   Database db_;
+  std::unique_ptr<Transaction> batch_;
   std::map<std::string, Statement, std::less<>> statements_;
   std::map<std::string, std::int64_t> metric_ids_;
 };
