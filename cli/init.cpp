@@ -17,14 +17,14 @@ namespace {
 constexpr std::size_t kWidth = 100;
 
 constexpr std::string_view kHead =
-    R"(# A pipeline of cifarpipe. Run it:         cifarpipe run {0}
+    R"(# A pipeline of cifarpipe. Run it:          cifarpipe run {0}
 # What would happen, and why:               cifarpipe plan {0}
 # Every value and where it came from:       cifarpipe config {0} --origin
 # Values can be changed for one call:       cifarpipe run {0} --set train.lr=0.01
 # A line that begins with '#' and holds a value shows the default.
 
 [pipeline]
-name = {1}              # The experiment that the runs belong to.
+name = {1}  # The experiment that the runs belong to.
 # description = ""                # A sentence for people.
 # seed = 42                       # Root of all random numbers.
 # threads = 0                     # Threads that a stage computes with; 0 = the cores of this machine.
@@ -52,32 +52,70 @@ struct Link {
 constexpr Link kChain[] = {
     {"download", "download"}, {"data", "preprocess"}, {"train", "train"}, {"test", "evaluate"}};
 
+std::string wrapped_comment(std::string_view text) {
+  std::string out, line = "#";
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    if (line.size() + 1 + (end - begin) > kWidth) {
+      out += line + "\n";
+      line = "#";
+    }
+    line += ' ';
+    line += text.substr(begin, end - begin);
+    begin = end + 1;
+  }
+  return out + line + "\n";
+}
+
+// The comment behind the line, or above it where it is too long for that.
+std::string commented(const std::string& line, const std::string& comment) {
+  std::string whole = fmt::format("{:<32}  # {}", line, comment);
+  return whole.size() <= kWidth ? whole + "\n" : wrapped_comment(comment) + line + "\n";
+}
+
 std::string param_line(const FieldInfo& field) {
   const bool synthetic = std::find(field.keywords.begin(), field.keywords.end(), "synthetic") !=
                          field.keywords.end();
   std::string help = field.help;
-  if (!field.choices.empty()) help += fmt::format(" One of: {}.", fmt::join(field.choices, ", "));
-  if (!field.keywords.empty()) {
-    help += fmt::format(" Also: {}, a URL, a path.", fmt::join(field.keywords, ", "));
-  }
-  std::string line = field.secret   ? fmt::format("# {} = {{ env = \"NAME\" }}", field.name)
-                     : field.required ? fmt::format("{} = ", field.name)
-                     : synthetic ? fmt::format("{} = \"synthetic\"", field.name)
-                                 : fmt::format("# {} = {}", field.name, to_text(field.default_value));
+  if (field.choices.size() > 1) help += fmt::format(" One of: {}.", fmt::join(field.choices, ", "));
   if (field.required) help += " A value must be given.";
-  line = fmt::format("{:<32}  # {}", line, help);
-  if (line.size() <= kWidth) return line + "\n";
-  return fmt::format("# {}\n{}\n", help, line.substr(0, line.find("  # ")));
+  const std::string line =
+      field.secret     ? fmt::format("# {} = {{ env = \"NAME\" }}", field.name)
+      : field.required ? fmt::format("{} = ", field.name)
+      : synthetic      ? fmt::format("{} = \"synthetic\"", field.name)
+                       : fmt::format("# {} = {}", field.name, to_text(field.default_value));
+  return commented(line, help);
+}
+
+// Inputs that more than one output of the chain fits; the first is what most want.
+std::string inputs_of(const StageCatalog& catalog, const StageType& type) {
+  std::string out;
+  for (const Port& in : type.description.inputs) {
+    std::vector<std::string> makers;
+    for (const Link& link : kChain) {
+      const StageType* other = catalog.find(link.uses);
+      if (other == nullptr || other == &type) continue;
+      for (const Port& port : other->description.outputs) {
+        if (port.type == in.type) makers.push_back(fmt::format("{}.{}", link.instance, port.name));
+      }
+    }
+    if (in.optional || makers.size() < 2) continue;
+    out += commented(fmt::format("inputs.{} = \"{}\"", in.name, makers.front()),
+                     fmt::format("Or: {}.", fmt::join(makers.begin() + 1, makers.end(), ", ")));
+  }
+  return out;
 }
 
 std::string content(const StageCatalog& catalog, const std::string& file) {
   const std::string name = std::filesystem::path(file).stem().string();
-  std::string out = fmt::format(fmt::runtime(kHead), file, to_text(name));
+  std::string out = fmt::format(fmt::runtime(kHead), file,
+                                fmt::format("{:<25}", to_text(name)));
   for (const Link& link : kChain) {
     const StageType* type = catalog.find(link.uses);
     if (type == nullptr) continue;
-    out += fmt::format("\n[stages.{}]\n{:<32}  # {}\n", link.instance,
-                       fmt::format("uses = \"{}\"", link.uses), type->description.summary);
+    out += fmt::format("\n[stages.{}]\n", link.instance);
+    out += commented(fmt::format("uses = \"{}\"", link.uses), type->description.summary);
+    out += inputs_of(catalog, *type);
     if (type->description.params.fields.empty()) continue;
     out += fmt::format("[stages.{}.params]\n", link.instance);
     for (const FieldInfo& field : type->description.params.fields) {

@@ -53,6 +53,9 @@ std::string notes(const FieldInfo& field) {
 
 using Row = std::vector<std::string>;
 
+constexpr std::size_t kWidth = 110;
+
+// Columns of equal width; the last one is prose and goes on below itself.
 void print_table(const std::vector<Row>& rows) {
   std::vector<std::size_t> widths;
   for (const Row& row : rows) {
@@ -63,10 +66,24 @@ void print_table(const std::vector<Row>& rows) {
   }
   for (const Row& row : rows) {
     std::string line = " ";
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += i + 1 < row.size() ? fmt::format(" {:<{}} ", row[i], widths[i]) : " " + row[i];
+    for (std::size_t i = 0; i + 1 < row.size(); ++i) {
+      line += fmt::format(" {:<{}} ", row[i], widths[i]);
     }
-    while (!line.empty() && line.back() == ' ') line.pop_back();
+    const std::size_t indent = line.size();
+    const std::string_view prose = row.back();
+    std::size_t column = indent;
+    for (std::size_t begin = 0; begin < prose.size();) {
+      const std::size_t end = std::min(prose.find(' ', begin), prose.size());
+      if (column > indent && column + 1 + (end - begin) > std::max(kWidth, indent + 40)) {
+        line += "\n" + std::string(indent, ' ');
+        column = indent;
+      }
+      line += ' ';
+      line += prose.substr(begin, end - begin);
+      column += 1 + (end - begin);
+      begin = end + 1;
+    }
+    while (line.back() == ' ') line.pop_back();
     fmt::print("{}\n", line);
   }
 }
