@@ -7,6 +7,7 @@
 
 #include "stages/learn/cifar10net.hpp"
 #include "stages/learn/counter_random.hpp"
+#include "stages/learn/linear.hpp"
 #include "stages/learn/tensor_file.hpp"
 
 namespace cifarpipe::learn {
@@ -71,12 +72,13 @@ void Model::add(const std::string& name, const Linear& layer) {
 }
 
 const std::vector<std::string>& architectures() {
-  static const std::vector<std::string> names = {"cifar10net"};
+  static const std::vector<std::string> names = {"cifar10net", "linear"};
   return names;
 }
 
 std::unique_ptr<Model> make_model(std::string_view architecture, const ModelShape& shape) {
   if (architecture == "cifar10net") return make_cifar10net(shape);
+  if (architecture == "linear") return make_linear(shape);
   throw Error("there is no architecture '" + std::string(architecture) + "'");
 }
 
