@@ -7,7 +7,7 @@ shopt -s lastpipe  # the reader of a step's output is this shell, not a child
 
 live=0
 [[ -t 2 && ${TERM:-dumb} != dumb ]] && live=1
-plain_every=15  # seconds between plain lines
+plain_every=20  # seconds between plain lines
 
 say() {
   clear_line
@@ -17,6 +17,14 @@ say() {
 fail() {
   say "$@"
   exit 3
+}
+
+# fail_step NAME SENTENCE: where nobody can open the log afterwards, its end is shown.
+fail_step() {
+  local name=$1
+  shift
+  [[ -n ${CI-} ]] && tail -n 80 "$root/build/logs/$name.log" >&2
+  fail "$*; see $root/build/logs/$name.log."
 }
 
 clear_line() {
