@@ -71,6 +71,8 @@ run_step() {
   step_started=$SECONDS
   ((live)) && read -r _ columns < <(stty size 2>/dev/null <&2) && ((columns > 20)) || columns=80
   exec {log_fd}>"$log" || fail "cannot write $log."
+  # Should this shell be killed, its command is told to end, too.
+  declare -F "$1" >/dev/null || ! command -v setpriv >/dev/null || set -- setpriv --pdeathsig TERM "$@"
   "$@" </dev/null 2>&1 {log_fd}>&- | while :; do
     IFS= read -r -t 1 part
     status=$?
