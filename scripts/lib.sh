@@ -4,6 +4,7 @@
 # a failed step ends the script with one sentence and exit code 3, and whatever was interrupted is
 # taken up by the next call: what says "done" is always written last.
 
+root=$(cd -P -- "$root" && pwd)
 # shellcheck source=scripts/lib/say.sh
 source "$root/scripts/lib/say.sh" || return 1
 # shellcheck source=scripts/lib/packages.sh

@@ -45,7 +45,7 @@ configure() {
   [[ $preset == asan ]] || forget_unusable_build
   run_step "configure-$preset" "configuring $preset" watch_nothing "$cmake" -S "$root" \
     --preset "$preset" "-DCMAKE_MAKE_PROGRAM=$ninja" "-DCIFARPIPE_TORCH=$torch" "$@" ||
-    fail "CMake could not configure the build; see $root/build/logs/configure-$preset.log."
+    fail_step "configure-$preset" "CMake could not configure the build"
 }
 
 # A build folder that was copied or moved, or in which the machine itself went down, is begun anew;
@@ -73,19 +73,18 @@ build() {
   say "building ${folder#"$root"/} with $jobs $( ((jobs == 1)) && echo job || echo jobs) at a time"
   export NINJA_STATUS='[%f/%t] '
   if ! run_step "build-$preset" building watch_ninja "$ninja" -C "$folder" -j "$jobs" "$@"; then
-    explain_failed_build "$root/build/logs/build-$preset.log"
+    explain_failed_build "build-$preset"
   fi
 }
 
 explain_failed_build() {
-  local line
-  if grep -q 'Killed signal' "$1"; then
-    fail "the build ran out of memory; try CIFARPIPE_JOBS=1; see $1."
-  fi
+  local line log=$root/build/logs/$1.log
+  grep -q 'Killed signal' "$log" && fail_step "$1" "the build ran out of memory; CIFARPIPE_JOBS=1" \
+    "takes the least"
   while IFS= read -r line; do
     printf '  %s\n' "$line" >&2
-  done < <(grep -m 3 -E 'error[: ]|undefined reference|No space left' "$1")
-  fail "the build failed; see $1."
+  done < <(grep -m 3 -E 'error[: ]|undefined reference|No space left' "$log")
+  fail_step "$1" "the build failed"
 }
 
 # [12/80] Building CXX object cli/CMakeFiles/cifarpipe_cli.dir/main.cpp.o
@@ -116,12 +115,16 @@ write_file() {
   { printf '%s\n' "$@" >"$file.new" && mv -f "$file.new" "$file"; } || fail "cannot write $file."
 }
 
+count_cores() {
+  env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc
+}
+
 # count_jobs PROC SYS: the cores of the affinity mask and the cgroup's quota; one for each
 # 1.75 GB of memory that is free here and in the cgroup; at least one.
 count_jobs() {
   local proc=$1 sys=$2
   local cores memory name value jobs
-  cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+  cores=$(count_cores)
   memory=$((cores * job_memory_kb))
   while read -r name value _; do
     [[ $name == MemAvailable: ]] && memory=$value

@@ -123,8 +123,9 @@ install_torch() {
     fi
   done
   rm -rf "$root/build/tmp"
-  fail "pip could not install torch==$torch_wanted; see $root/build/logs/pip.log, or set" \
-    "CIFARPIPE_TORCH to the folder of a libtorch."
+  [[ -e $root/build/logs/pip.log ]] || fail_step venv "no Python could make a .venv"
+  fail_step pip "pip could not install torch==$torch_wanted (CIFARPIPE_TORCH may name the folder of" \
+    "another libtorch)"
 }
 
 # Sets `usable` of install_torch. Debian's Python has no ensurepip without python3-venv.

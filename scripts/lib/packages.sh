@@ -5,8 +5,7 @@
 build_packages=(
   binutils ca-certificates ccache cmake g++ git ninja-build
   libarchive-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libopencv-core-dev
-  libopencv-imgcodecs-dev libopencv-imgproc-dev libsqlite3-dev libssl-dev libtomlplusplus-dev
-  nlohmann-json3-dev
+  libopencv-imgproc-dev libsqlite3-dev libssl-dev libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
 )
 # shellcheck disable=SC2034  # read by scripts/test
 test_packages=(
@@ -30,7 +29,7 @@ install_packages() {
     say "the package lists could not be brought up to date; going on with those that are here"
   resolve_alternatives
   run_step apt 'installing packages' watch_apt root_apt install "${missing[@]}" ||
-    fail "apt could not install ${missing[*]}; see $root/build/logs/apt.log."
+    fail_step apt "apt could not install ${missing[*]}"
   say "packages: installed in $(duration $((SECONDS - step_started)))"
 }
 
