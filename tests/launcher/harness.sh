@@ -110,7 +110,7 @@ new_commit() {
 }
 
 # The launcher, from another folder; its stdout in $output, its messages in $messages.
-# shellcheck disable=SC2034,SC2120  # read and given by the tests
+# shellcheck disable=SC2034,SC2120  # for the tests
 launch() {
   output=$(cd "$work" && "$repo/cifarpipe" "$@" 2>"$work/messages" </dev/null)
   status=$?

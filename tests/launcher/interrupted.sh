@@ -24,8 +24,7 @@ called() {
 # pip, killed with the launcher after it has unpacked some of torch.
 cat >"$work/pip.hook" <<'END'
 site=${0%/bin/*}/lib/python3.11/site-packages
-mkdir -p "$site/torch/lib"
-: >"$site/torch/lib/libtorch_cpu.so"
+"$WORK/make-torch" "$site/torch" 2 13 0
 : >"$site/half"
 echo $$ >"$WORK/pip.pid"
 exec sleep 60
@@ -39,8 +38,9 @@ forget_calls
 
 # Ninja, by a SIGTERM to the launcher alone: it is told to stop, too.
 cat >"$work/ninja.hook" <<'END'
+sleep 60 &
 trap 'kill $!; echo "ninja stopped" >>"$WORK/calls"; exit 2' TERM
-sleep 60 & wait
+wait
 END
 start
 wait_for called '^ninja'
