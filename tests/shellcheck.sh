@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every shell script of the repository through shellcheck; hints about style do not count.
+# Every shell script of the repository has to pass shellcheck.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 command -v shellcheck >/dev/null || { echo "shellcheck is not installed"; exit 77; }
 mapfile -t files < <(git ls-files --cached --others --exclude-standard |
@@ -8,4 +8,4 @@ mapfile -t files < <(git ls-files --cached --others --exclude-standard |
       [[ $line =~ ^#!.*(bash|/sh) ]] && printf '%s\n' "$file"
   done)
 # scripts/lib is read through the scripts that source it.
-shellcheck -S warning -x -a "${files[@]}"
+shellcheck -x -a -S warning "${files[@]}"

@@ -48,13 +48,9 @@ at_least() {
   return 0
 }
 
-# Ctrl-C reaches the command of a step too; a signal to this process alone does not.
+# on_signal SIGNAL STATUS. The command of a step ends with this shell: see run_step.
 on_signal() {
-  local children=''
   trap '' "$1"
-  read -r children 2>/dev/null <"/proc/$$/task/$$/children"
-  # shellcheck disable=SC2086  # a list of process ids
-  [[ -n $children ]] && kill -TERM $children 2>/dev/null
   say "interrupted; the same command goes on from here"
   exit "$2"
 }
@@ -71,6 +67,9 @@ run_step() {
   step_started=$SECONDS
   ((live)) && read -r _ columns < <(stty size 2>/dev/null <&2) && ((columns > 20)) || columns=80
   exec {log_fd}>"$log" || fail "cannot write $log."
+  # However this shell ends, its command is told to end, too. (apt is not, and finishes.)
+  declare -F "$1" >/dev/null || ! command -v setpriv >/dev/null ||
+    set -- setpriv --pdeathsig TERM "$@"
   "$@" </dev/null 2>&1 {log_fd}>&- | while :; do
     IFS= read -r -t 1 part
     status=$?
