@@ -24,7 +24,8 @@ int check(const Program& program, const ConfigArguments& arguments) {
 }  // namespace
 
 void add_check_command(CLI::App& app, Program& program) {
-  auto* command = app.add_subcommand("check", "Check a file, all cells of it, without running anything.");
+  auto* command =
+      app.add_subcommand("check", "Check a file, all cells of it, without running anything.");
   auto arguments = std::make_shared<ConfigArguments>();
   add_config_arguments(*command, *arguments);
   command->callback([&program, arguments] {

@@ -11,7 +11,8 @@
 namespace cifarpipe::cli {
 namespace {
 
-constexpr std::string_view kBash = R"(# cifarpipe completion for bash:  source <(cifarpipe completion bash)
+constexpr std::string_view kBash =
+    R"(# cifarpipe completion for bash:  source <(cifarpipe completion bash)
 _cifarpipe() {
   local line=${COMP_LINE:0:COMP_POINT} cur words
   read -ra words <<< "$line"
@@ -48,7 +49,8 @@ _cifarpipe() {
 compdef _cifarpipe cifarpipe
 )";
 
-constexpr std::string_view kFish = R"(# cifarpipe completion for fish:  cifarpipe completion fish | source
+constexpr std::string_view kFish =
+    R"(# cifarpipe completion for fish:  cifarpipe completion fish | source
 function __cifarpipe_words
   set -l words (commandline -opc) (commandline -ct)
   set -l found ($words[1] completion words -- $words[2..-1] 2>/dev/null)
@@ -90,10 +92,10 @@ class Completer {
     if (words_.empty()) words_.emplace_back();
     read_words();
     const std::string& word = words_.back();
-    Words all = expected_ != nullptr          ? values_of(*expected_)
-                : word.starts_with("-")       ? options()
-                : command_has_subcommands()   ? commands()
-                                              : positionals();
+    Words all = expected_ != nullptr        ? values_of(*expected_)
+                : word.starts_with("-")     ? options()
+                : command_has_subcommands() ? commands()
+                                            : positionals();
     if (all.size() == 1 && all.front() == kFiles) return all;
     std::erase_if(all, [&](const std::string& c) { return !c.starts_with(word); });
     std::sort(all.begin(), all.end());
@@ -141,10 +143,12 @@ class Completer {
 
   Words positionals() const {
     const std::string name = command_->get_name();
-    if (name == "stages") return positionals_seen_ == 0 ? open_catalog(program_, {})->names() : Words{};
+    if (name == "stages")
+      return positionals_seen_ == 0 ? open_catalog(program_, {})->names() : Words{};
     if (name == "completion") return {"bash", "fish", "zsh"};
     for (const CLI::Option* option : command_->get_options({})) {
-      if (option->get_positional() && option->get_name(true) == "FILE") return {std::string(kFiles)};
+      if (option->get_positional() && option->get_name(true) == "FILE")
+        return {std::string(kFiles)};
     }
     return command_->get_parent() != nullptr ? Words{"latest"} : Words{};
   }

@@ -31,7 +31,8 @@ const Cell& chosen(const Configuration& configuration, const std::string& name) 
   }
   std::string list;
   for (std::size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) list += "\n  " + names[i];
-  if (names.size() > kNamesShown) list += fmt::format("\n  … and {} more", names.size() - kNamesShown);
+  if (names.size() > kNamesShown)
+    list += fmt::format("\n  … and {} more", names.size() - kNamesShown);
   const std::string guess = name.empty() ? "" : nearest(name, names);
   const std::string what =
       name.empty() ? fmt::format("{} has {} cells; choose one with --cell:", configuration.file,
@@ -54,7 +55,8 @@ void print_origins(const Configuration& configuration, const Cell& cell) {
   }
   for (Row& row : rows) {
     // An input that nobody wrote is no default but the only stage that fits.
-    const bool input = row.path.starts_with("stages.") && row.path.find(".inputs.") != std::string::npos;
+    const bool input =
+        row.path.starts_with("stages.") && row.path.find(".inputs.") != std::string::npos;
     if (input && row.from == "default") row.from = "the only one that fits";
   }
   std::size_t path_width = 0, value_width = 0;
@@ -81,8 +83,8 @@ int config(const Program& program, const Arguments& arguments) {
 }  // namespace
 
 void add_config_command(CLI::App& app, Program& program) {
-  auto* command =
-      app.add_subcommand("config", "Show a file with everything filled in, and where it came from.");
+  auto* command = app.add_subcommand(
+      "config", "Show a file with everything filled in, and where it came from.");
   auto arguments = std::make_shared<Arguments>();
   add_config_arguments(*command, arguments->config);
   command->add_flag("--origin", arguments->origin,

@@ -17,8 +17,10 @@ constexpr std::size_t kColumn = 24;
 // `text` from column kColumn on, broken between words.
 std::string described(std::string left, std::string_view text) {
   std::string out = "  " + std::move(left);
-  if (out.size() + 2 > kColumn) out += "\n" + std::string(kColumn, ' ');
-  else out.append(kColumn - out.size(), ' ');
+  if (out.size() + 2 > kColumn)
+    out += "\n" + std::string(kColumn, ' ');
+  else
+    out.append(kColumn - out.size(), ' ');
   std::size_t column = kColumn;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find(' ', begin), text.size());
@@ -73,9 +75,9 @@ class OwnHelp : public CLI::Formatter {
     for (const CLI::App* sub : app->get_subcommands({})) {
       commands += described(sub->get_name(), sub->get_description());
     }
-    std::string out = fmt::format("{}\n\nusage: {}{}{}{}\n", app->get_description(), full_name(*app),
-                                  commands.empty() ? "" : " COMMAND", usage,
-                                  options.empty() ? "" : " [options]");
+    std::string out =
+        fmt::format("{}\n\nusage: {}{}{}{}\n", app->get_description(), full_name(*app),
+                    commands.empty() ? "" : " COMMAND", usage, options.empty() ? "" : " [options]");
     if (!commands.empty()) out += "\ncommands:\n" + commands;
     if (!arguments.empty()) out += "\narguments:\n" + arguments;
     if (!options.empty()) out += "\noptions:\n" + options;
@@ -119,7 +121,8 @@ std::string front_page(const CLI::App& app) {
       {"results", {"runs", "gc", "verify"}},
       {"this machine", {"doctor", "completion"}},
   };
-  std::string out = fmt::format("{}\n\nusage: cifarpipe COMMAND [options]\n", app.get_description());
+  std::string out =
+      fmt::format("{}\n\nusage: cifarpipe COMMAND [options]\n", app.get_description());
   std::vector<std::string> shown;
   for (const Group& group : groups) {
     std::string lines;

@@ -27,7 +27,7 @@ constexpr std::string_view kHead =
 name = {1}  # The experiment that the runs belong to.
 # description = ""                # A sentence for people.
 # seed = 42                       # Root of all random numbers.
-# threads = 0                     # Threads that a stage computes with; 0 = the cores of this machine.
+# threads = 0                     # Threads that a stage computes with; 0 = this machine's cores.
 )";
 
 constexpr std::string_view kTail = R"(
@@ -74,16 +74,16 @@ std::string commented(const std::string& line, const std::string& comment) {
 }
 
 std::string param_line(const FieldInfo& field) {
-  const bool synthetic = std::find(field.keywords.begin(), field.keywords.end(), "synthetic") !=
-                         field.keywords.end();
+  const bool synthetic =
+      std::find(field.keywords.begin(), field.keywords.end(), "synthetic") != field.keywords.end();
   std::string help = field.help;
   if (field.choices.size() > 1) help += fmt::format(" One of: {}.", fmt::join(field.choices, ", "));
   if (field.required) help += " A value must be given.";
-  const std::string line =
-      field.secret     ? fmt::format("# {} = {{ env = \"NAME\" }}", field.name)
-      : field.required ? fmt::format("{} = ", field.name)
-      : synthetic      ? fmt::format("{} = \"synthetic\"", field.name)
-                       : fmt::format("# {} = {}", field.name, to_text(field.default_value));
+  const std::string line = field.secret     ? fmt::format("# {} = {{ env = \"NAME\" }}", field.name)
+                           : field.required ? fmt::format("{} = ", field.name)
+                           : synthetic
+                               ? fmt::format("{} = \"synthetic\"", field.name)
+                               : fmt::format("# {} = {}", field.name, to_text(field.default_value));
   return commented(line, help);
 }
 
@@ -108,8 +108,7 @@ std::string inputs_of(const StageCatalog& catalog, const StageType& type) {
 
 std::string content(const StageCatalog& catalog, const std::string& file) {
   const std::string name = std::filesystem::path(file).stem().string();
-  std::string out = fmt::format(fmt::runtime(kHead), file,
-                                fmt::format("{:<25}", to_text(name)));
+  std::string out = fmt::format(fmt::runtime(kHead), file, fmt::format("{:<25}", to_text(name)));
   for (const Link& link : kChain) {
     const StageType* type = catalog.find(link.uses);
     if (type == nullptr) continue;
@@ -153,9 +152,8 @@ void add_init_command(CLI::App& app, Program& program) {
   auto* command = app.add_subcommand("init", "Write a commented file to start from.");
   auto file = std::make_shared<std::string>("pipeline.toml");
   command->add_option("FILE", *file, "Where to (default: pipeline.toml); never overwrites.");
-  command->callback([&program, file] {
-    program.action = [&program, file] { return init(program, *file); };
-  });
+  command->callback(
+      [&program, file] { program.action = [&program, file] { return init(program, *file); }; });
 }
 
 }  // namespace cifarpipe::cli

@@ -156,4 +156,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace cifarpipe::cli
 
-int main(int argc, char** argv) { return cifarpipe::cli::run(argc, argv); }
+int main(int argc, char** argv) {
+  return cifarpipe::cli::run(argc, argv);
+}

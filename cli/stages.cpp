@@ -122,7 +122,8 @@ std::string numerics_text(const StageDescription& d) {
   if (d.numerics.device) uses.emplace_back("the device");
   if (d.numerics.precision) uses.emplace_back("the precision");
   if (d.numerics.threads) uses.emplace_back("the number of threads");
-  return uses.empty() ? "nothing but its parameters and inputs" : fmt::format("{}", fmt::join(uses, ", "));
+  return uses.empty() ? "nothing but its parameters and inputs"
+                      : fmt::format("{}", fmt::join(uses, ", "));
 }
 
 void print_section(std::string_view title, const std::vector<Row>& rows) {
@@ -219,10 +220,11 @@ Json stage_json(const StageType& type) {
   const StageDescription& d = type.description;
   Json out = {{"name", d.name},
               {"summary", d.summary},
-              {"plugin", {{"name", type.plugin_name},
-                          {"version", type.plugin_version},
-                          {"path", type.plugin_path},
-                          {"build_id", type.build_id}}},
+              {"plugin",
+               {{"name", type.plugin_name},
+                {"version", type.plugin_version},
+                {"path", type.plugin_path},
+                {"build_id", type.build_id}}},
               {"revision", d.revision},
               {"uses_seed", d.uses_seed},
               {"numerics", Json::array()},

@@ -30,8 +30,7 @@ void fill_common(const Context& context, const Draft& draft, Configuration& out)
                      ? NumericsKeying::loose
                      : NumericsKeying::strict;
   out.salt = std::get<std::string>(draft.cache.get("salt"));
-  for (const std::string& path :
-       std::get<std::vector<std::string>>(draft.plugins.get("paths"))) {
+  for (const std::string& path : std::get<std::vector<std::string>>(draft.plugins.get("paths"))) {
     out.plugin_paths.emplace_back(path);
   }
   out.mlflow_uri = std::get<std::string>(draft.mlflow.get("uri"));

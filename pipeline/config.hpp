@@ -41,7 +41,8 @@ struct StageInstance {
 enum class CodeIdentity { build, revision };
 enum class NumericsKeying { strict, loose };
 
-/// One combination of the matrix; without a matrix there is exactly one, called "".
+/// One combination of the matrix; without a matrix there is exactly one, called "". A string with
+/// other characters than [A-Za-z0-9._+/:@-] stands in quotes in its name.
 struct Cell {
   std::string name;                                       ///< "train.lr=0.003,train.optimizer=adam"
   std::vector<std::pair<std::string, Value>> assignment;  ///< Matrix path → value, file order.

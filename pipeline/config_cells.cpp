@@ -167,8 +167,8 @@ class Spreader {
     Cell cell;
     std::string name;
     for (const Assigned& a : values) {
-      name += fmt::format("{}{}={}", name.empty() ? "" : ",", a.target.path,
-                          name_part(a.choice.value));
+      name +=
+          fmt::format("{}{}={}", name.empty() ? "" : ",", a.target.path, name_part(a.choice.value));
     }
     if (!seen_.insert(std::move(signature)).second) {
       context_.warning(include, fmt::format("the cell {} is there already; once is enough", name));
@@ -217,7 +217,8 @@ class Spreader {
         return t.stage == static_cast<int>(s);
       });
       // A stage that the matrix leaves alone is the same in each cell.
-      const std::size_t cells = swept ? out_.cells.size() : std::min<std::size_t>(1, out_.cells.size());
+      const std::size_t cells =
+          swept ? out_.cells.size() : std::min<std::size_t>(1, out_.cells.size());
       check_required(stage, s, cells);
       check_rules(stage, s, cells, swept);
     }

@@ -16,16 +16,24 @@ constexpr std::int64_t kExactIntegers = std::int64_t{1} << 53;
 
 Type element_type(Type type) {
   switch (type) {
-    case Type::boolean_array: return Type::boolean;
-    case Type::integer_array: return Type::integer;
-    case Type::number_array: return Type::number;
-    case Type::string_array: return Type::string;
-    case Type::path_array: return Type::path;
-    default: return type;
+    case Type::boolean_array:
+      return Type::boolean;
+    case Type::integer_array:
+      return Type::integer;
+    case Type::number_array:
+      return Type::number;
+    case Type::string_array:
+      return Type::string;
+    case Type::path_array:
+      return Type::path;
+    default:
+      return type;
   }
 }
 
-bool is_array_type(Type type) { return element_type(type) != type; }
+bool is_array_type(Type type) {
+  return element_type(type) != type;
+}
 
 std::string with_article(Type type) {
   if (type == Type::groups) return "a table of string arrays";
@@ -33,7 +41,9 @@ std::string with_article(Type type) {
   return fmt::format("{} {}", name.front() == 'i' || name.front() == 'a' ? "an" : "a", name);
 }
 
-bool integral(double v) { return std::floor(v) == v && std::abs(v) < 9e15; }
+bool integral(double v) {
+  return std::floor(v) == v && std::abs(v) < 9e15;
+}
 
 // What to write instead of `node` where `type` is expected; "" if that cannot be guessed.
 std::string fix_for(const Node& node, Type type) {
@@ -80,10 +90,14 @@ class Coercion {
     if (!is_array_type(field_.type)) return scalar(node, field_.type);
     if (!node.is_array()) return wrong_type(node, field_.type);
     switch (field_.type) {
-      case Type::boolean_array: return array<bool>(node);
-      case Type::integer_array: return array<std::int64_t>(node);
-      case Type::number_array: return array<double>(node);
-      default: return array<std::string>(node);
+      case Type::boolean_array:
+        return array<bool>(node);
+      case Type::integer_array:
+        return array<std::int64_t>(node);
+      case Type::number_array:
+        return array<double>(node);
+      default:
+        return array<std::string>(node);
     }
   }
 
@@ -126,7 +140,8 @@ class Coercion {
         if (node.kind != Node::Kind::integer) return wrong_type(node, type);
         if (!in_range(node, static_cast<double>(node.integer))) return std::nullopt;
         return node.integer;
-      case Type::number: return number(node);
+      case Type::number:
+        return number(node);
       default:
         if (!node.is_string()) return wrong_type(node, type);
         return string(node, node.text, type);
@@ -158,8 +173,8 @@ class Coercion {
     const bool low = field_.minimum && value < *field_.minimum;
     const bool high = field_.maximum && value > *field_.maximum;
     if (!low && !high) return true;
-    const std::string shown = node.kind == Node::Kind::integer ? std::to_string(node.integer)
-                                                               : short_number(node.number);
+    const std::string shown =
+        node.kind == Node::Kind::integer ? std::to_string(node.integer) : short_number(node.number);
     // The limits of the C++ type say nothing to a user who is at the other end.
     const bool min_is_types = field_.minimum == std::numeric_limits<int>::min();
     const bool max_is_types = field_.maximum == std::numeric_limits<int>::max();
@@ -188,9 +203,10 @@ class Coercion {
         all += (all.empty() ? "\"" : ", \"") + choice + "\"";
       }
       const std::string guess = nearest(text, field_.choices);
-      context_.error(node.mark,
-                     fmt::format("{} = {} is not one of {}{}", subject(), to_text(text), all,
-                                 guess.empty() ? "" : fmt::format("; did you mean \"{}\"?", guess)));
+      context_.error(
+          node.mark,
+          fmt::format("{} = {} is not one of {}{}", subject(), to_text(text), all,
+                      guess.empty() ? "" : fmt::format("; did you mean \"{}\"?", guess)));
       return std::nullopt;
     }
     if (type == Type::path || field_.input_path) return path(node, text);
@@ -199,8 +215,8 @@ class Coercion {
 
   // Relative to the file that wrote it; keywords and URLs as they are.
   Value path(const Node& node, const std::string& text) const {
-    const bool keyword = std::find(field_.keywords.begin(), field_.keywords.end(), text) !=
-                         field_.keywords.end();
+    const bool keyword =
+        std::find(field_.keywords.begin(), field_.keywords.end(), text) != field_.keywords.end();
     const bool url = field_.input_path && text.find("://") != std::string::npos;
     if (text.empty() || keyword || url || node.mark.source < 0) return text;
     const fs::path& folder = context_.sources[static_cast<std::size_t>(node.mark.source)].folder;
@@ -225,8 +241,8 @@ class Coercion {
     }
     const char* value = std::getenv(name.text.c_str());
     if (value == nullptr) {
-      context_.error(name.mark, fmt::format("{}: the environment has no variable {}", subject(),
-                                            name.text));
+      context_.error(name.mark,
+                     fmt::format("{}: the environment has no variable {}", subject(), name.text));
       return std::nullopt;
     }
     return string(name, value, field_.type);
@@ -244,9 +260,8 @@ class Coercion {
         if (strings) members.push_back(item.text);
       }
       if (!strings) {
-        context_.error(entry.value.mark,
-                       fmt::format("'{}.{}' must be an array of strings, not {}", label_, entry.key,
-                                   describe(entry.value)));
+        context_.error(entry.value.mark, fmt::format("'{}.{}' must be an array of strings, not {}",
+                                                     label_, entry.key, describe(entry.value)));
         good = false;
       }
       out.emplace_back(entry.key, std::move(members));
@@ -263,7 +278,9 @@ class Coercion {
 
 }  // namespace
 
-std::string short_number(double value) { return fmt::format("{}", value); }
+std::string short_number(double value) {
+  return fmt::format("{}", value);
+}
 
 std::optional<Value> coerce(Context& context, const Node& node, const FieldInfo& field,
                             std::string_view label) {

@@ -76,8 +76,8 @@ class StageReader {
     const Entry* enabled = stage.value.find("enabled");
     if (enabled == nullptr) return true;
     if (enabled->value.kind == Node::Kind::boolean) return enabled->value.boolean;
-    context_.error(enabled->value.mark, fmt::format("'enabled' must be a boolean, not {}",
-                                                    describe(enabled->value)));
+    context_.error(enabled->value.mark,
+                   fmt::format("'enabled' must be a boolean, not {}", describe(enabled->value)));
     return true;
   }
 
@@ -171,8 +171,8 @@ void check_mlflow(Context& context, Draft& draft) {
   std::string uri = std::get<std::string>(draft.mlflow.get("uri"));
   if (mark.source < 0 || draft.mlflow.any_wrong() || uri.empty()) return;
   if (!uri.starts_with("http://") && !uri.starts_with("https://")) {
-    context.error(mark, fmt::format("'uri' must start with http:// or https://, not {}",
-                                    to_text(uri)));
+    context.error(mark,
+                  fmt::format("'uri' must start with http:// or https://, not {}", to_text(uri)));
     return;
   }
   const std::size_t begin = uri.find("://") + 3;
@@ -204,7 +204,9 @@ const Mark& Fields::mark(std::string_view name) const {
   return marks[static_cast<std::size_t>(index(name))];
 }
 
-bool Fields::any_wrong() const { return std::find(wrong.begin(), wrong.end(), true) != wrong.end(); }
+bool Fields::any_wrong() const {
+  return std::find(wrong.begin(), wrong.end(), true) != wrong.end();
+}
 
 const StageDraft* Draft::find(std::string_view name) const {
   for (const StageDraft& stage : stages) {
@@ -228,9 +230,10 @@ void build_draft(Context& context, const Node& tree, Draft& draft) {
   }
   if (draft.stages.empty()) {
     const bool off = !draft.disabled.empty();
-    context.diagnostics.error(Place{context.sources.front().name, 0, 0},
-                              off ? "all stages are disabled: nothing to run"
-                                  : "the file has no stages: write [stages.NAME] with uses = \"…\"");
+    context.diagnostics.error(
+        Place{context.sources.front().name, 0, 0},
+        off ? "all stages are disabled: nothing to run"
+            : "the file has no stages: write [stages.NAME] with uses = \"…\"");
   }
 }
 

@@ -8,7 +8,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json array_of(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
+Json array_of(Json items) {
+  return {{"type", "array"}, {"items", std::move(items)}};
+}
 
 Json scalar_schema(const FieldInfo& field, std::string_view type) {
   Json out = {{"type", type}};
@@ -20,17 +22,25 @@ Json scalar_schema(const FieldInfo& field, std::string_view type) {
 
 Json type_schema(const FieldInfo& field) {
   switch (field.type) {
-    case Type::boolean: return {{"type", "boolean"}};
-    case Type::integer: return scalar_schema(field, "integer");
-    case Type::number: return scalar_schema(field, "number");
-    case Type::boolean_array: return array_of({{"type", "boolean"}});
-    case Type::integer_array: return array_of(scalar_schema(field, "integer"));
-    case Type::number_array: return array_of(scalar_schema(field, "number"));
+    case Type::boolean:
+      return {{"type", "boolean"}};
+    case Type::integer:
+      return scalar_schema(field, "integer");
+    case Type::number:
+      return scalar_schema(field, "number");
+    case Type::boolean_array:
+      return array_of({{"type", "boolean"}});
+    case Type::integer_array:
+      return array_of(scalar_schema(field, "integer"));
+    case Type::number_array:
+      return array_of(scalar_schema(field, "number"));
     case Type::string_array:
-    case Type::path_array: return array_of(scalar_schema(field, "string"));
+    case Type::path_array:
+      return array_of(scalar_schema(field, "string"));
     case Type::groups:
       return {{"type", "object"}, {"additionalProperties", array_of({{"type", "string"}})}};
-    default: break;
+    default:
+      break;
   }
   Json text = scalar_schema(field, "string");
   if (!field.secret) return text;
@@ -106,8 +116,9 @@ Json instance_schema(const StageCatalog& catalog, Json& definitions) {
                 {"enabled", {{"type", "boolean"}, {"default", true}}},
                 {"experiment",
                  {{"type", "string"},
-                  {"description", "Gives this stage, and what only it leads to, a run of its own "
-                                  "in that experiment."}}}}},
+                  {"description",
+                   "Gives this stage, and what only it leads to, a run of its own "
+                   "in that experiment."}}}}},
               {"additionalProperties", false}};
   if (!cases.empty()) out["allOf"] = cases;
   return out;

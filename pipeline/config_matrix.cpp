@@ -103,17 +103,18 @@ class MatrixReader {
     if (!target) return;
     const FieldInfo& field = field_of(draft_, *target);
     if (!leaf.value->is_array()) {
-      context_.error(leaf.value->mark,
-                     fmt::format("'{}' in [matrix] must be a list of values, not {}{}",
-                                 target->path, describe(*leaf.value),
-                                 leaf.value->is_table()
-                                     ? ""
-                                     : fmt::format("; write [{}]", source_form(*leaf.value))));
+      context_.error(
+          leaf.value->mark,
+          fmt::format(
+              "'{}' in [matrix] must be a list of values, not {}{}", target->path,
+              describe(*leaf.value),
+              leaf.value->is_table() ? "" : fmt::format("; write [{}]", source_form(*leaf.value))));
       return;
     }
     if (leaf.value->items.empty()) {
-      context_.error(leaf.value->mark,
-                     fmt::format("'{}' in [matrix] has no values: the list is empty", target->path));
+      context_.error(
+          leaf.value->mark,
+          fmt::format("'{}' in [matrix] has no values: the list is empty", target->path));
       return;
     }
     Axis axis{*target, leaf.mark, {}};
@@ -130,8 +131,8 @@ class MatrixReader {
       if (!value) continue;
       const auto same = [&](const Choice& c) { return c.value == *value; };
       if (std::any_of(axis.values.begin(), axis.values.end(), same)) {
-        context_.warning(item.mark, fmt::format("'{}' lists {} twice; once is enough",
-                                                target->path, to_text(*value)));
+        context_.warning(item.mark, fmt::format("'{}' lists {} twice; once is enough", target->path,
+                                                to_text(*value)));
         continue;
       }
       axis.values.push_back({std::move(*value), item.mark});
@@ -154,10 +155,10 @@ class MatrixReader {
                                : draft_.stages[static_cast<std::size_t>(target.stage)].params;
     const Mark& mark = fields.marks[static_cast<std::size_t>(target.field)];
     if (draft_.set_source < 0 || mark.source != draft_.set_source) return false;
-    context_.error(mark, fmt::format("'{0}' is swept by the matrix ({1}); to change its values "
-                                     "write --set 'matrix.{0}={2}'",
-                                     target.path, context_.place(leaf.mark).str(),
-                                     source_form(list)));
+    context_.error(mark,
+                   fmt::format("'{0}' is swept by the matrix ({1}); to change its values "
+                               "write --set 'matrix.{0}={2}'",
+                               target.path, context_.place(leaf.mark).str(), source_form(list)));
     return true;
   }
 
@@ -169,7 +170,8 @@ class MatrixReader {
       path.erase(path.begin() + 1);
     } else if (is_root(path.front())) {
       return refuse(leaf, fmt::format("'{}' cannot be in [matrix]: only parameters of stages and "
-                                      "pipeline.seed, .repeat and .threads can", dotted(path)));
+                                      "pipeline.seed, .repeat and .threads can",
+                                      dotted(path)));
     }
     const StageDraft* stage = draft_.find(path.front());
     if (stage == nullptr) return unknown_stage(leaf, path.front());
@@ -205,8 +207,8 @@ class MatrixReader {
     for (const StageDraft& stage : draft_.stages) names.push_back(stage.name);
     const std::string rest = "; stages of this file: " + joined(names);
     names.emplace_back("pipeline");
-    return refuse(leaf, fmt::format("unknown stage '{}' in [matrix]{}", name,
-                                    suggestion(name, names, rest)));
+    return refuse(
+        leaf, fmt::format("unknown stage '{}' in [matrix]{}", name, suggestion(name, names, rest)));
   }
 
   std::optional<Target> refuse(const Leaf& leaf, std::string message) {
@@ -220,7 +222,8 @@ class MatrixReader {
       for (const Node& item : entry.value.items) tables.push_back(&item);
     } else {
       context_.error(entry.mark, fmt::format("there may be several: write [[matrix.{}]], with two "
-                                             "brackets", word));
+                                             "brackets",
+                                             word));
       tables.push_back(&entry.value);
     }
     std::vector<Combination> out;
@@ -228,7 +231,8 @@ class MatrixReader {
       if (!table->is_table() || table->entries.empty()) {
         context_.error(table->mark,
                        fmt::format("a matrix.{} must be a table with values, such as train.lr = "
-                                   "0.1", word));
+                                   "0.1",
+                                   word));
         continue;
       }
       if (auto combination = read_combination(*table)) out.push_back(std::move(*combination));
@@ -269,8 +273,7 @@ class MatrixReader {
     for (const Combination& exclude : matrix.excludes) {
       for (const Assigned& a : exclude.values) {
         if (std::find(swept.begin(), swept.end(), a.target.path) != swept.end()) continue;
-        const std::string rest =
-            swept.empty() ? std::string() : "; it sweeps: " + joined(swept);
+        const std::string rest = swept.empty() ? std::string() : "; it sweeps: " + joined(swept);
         context_.error(a.mark, fmt::format("the matrix does not sweep '{}'{}", a.target.path,
                                            suggestion(a.target.path, swept, rest)));
       }

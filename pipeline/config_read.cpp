@@ -99,8 +99,8 @@ class Reader {
   bool read_base(const std::string& file, const Entry& extends, Node& base) {
     const Node& value = extends.value;
     if (!value.is_string() || value.text.empty() || fs::path(value.text).is_absolute()) {
-      context_.error(value.mark, fmt::format("'extends' must be one relative path, not {}",
-                                             describe(value)));
+      context_.error(value.mark,
+                     fmt::format("'extends' must be one relative path, not {}", describe(value)));
       return false;
     }
     const fs::path path = (fs::path(file).parent_path() / value.text).lexically_normal();
@@ -110,8 +110,8 @@ class Reader {
       if (chain_[i].first != identity) continue;
       std::string way;
       for (std::size_t k = i; k < chain_.size(); ++k) way += chain_[k].second + " → ";
-      context_.error(value.mark, fmt::format("'extends' goes in a circle: {}{}", way,
-                                             chain_[i].second));
+      context_.error(value.mark,
+                     fmt::format("'extends' goes in a circle: {}{}", way, chain_[i].second));
       return false;
     }
     return read(path.string(), value.mark, base);
@@ -147,11 +147,10 @@ void merge_table(Context& context, Node& base, Node&& over, Path& path) {
       merge_table(context, old->value, std::move(entry.value), path);
       path.pop_back();
     } else if (!holds_values(path) && old->value.is_table() != entry.value.is_table()) {
-      context.error(entry.mark,
-                    fmt::format("'{}' is {} here but {} in {}", entry.key,
-                                entry.value.is_table() ? "a table" : "a value",
-                                old->value.is_table() ? "a table" : "a value",
-                                context.place(old->mark).str()));
+      context.error(entry.mark, fmt::format("'{}' is {} here but {} in {}", entry.key,
+                                            entry.value.is_table() ? "a table" : "a value",
+                                            old->value.is_table() ? "a table" : "a value",
+                                            context.place(old->mark).str()));
     } else {
       old->mark = entry.mark;
       old->value = std::move(entry.value);

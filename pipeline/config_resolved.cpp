@@ -37,7 +37,8 @@ class Origins {
  private:
   void add(std::string path, Value value) {
     Place place;
-    if (const auto found = configuration_.origins.find(path); found != configuration_.origins.end()) {
+    if (const auto found = configuration_.origins.find(path);
+        found != configuration_.origins.end()) {
       place = found->second;
     }
     if (const auto found = cell_.origins.find(path); found != cell_.origins.end()) {
@@ -78,8 +79,8 @@ bool has_secret(const StageInstance& stage) {
 }
 
 std::string stage_toml(const StageInstance& stage) {
-  std::string out = fmt::format("\n[stages.{}]\nuses = {}\n", stage.name,
-                                to_text(stage.type->description.name));
+  std::string out =
+      fmt::format("\n[stages.{}]\nuses = {}\n", stage.name, to_text(stage.type->description.name));
   if (!stage.experiment.empty()) out += fmt::format("experiment = {}\n", to_text(stage.experiment));
   for (const auto& [port, source] : stage.inputs) {
     std::string from = source.stage + "." + source.port;
@@ -110,7 +111,8 @@ std::string resolved_toml(const Configuration& configuration, const Cell& cell) 
   if (!configuration.description.empty()) {
     out += fmt::format("description = {}\n", to_text(configuration.description));
   }
-  out += fmt::format("seed = {}\nrepeat = {}\nthreads = {}\n", cell.seed, cell.repeat, cell.threads);
+  out +=
+      fmt::format("seed = {}\nrepeat = {}\nthreads = {}\n", cell.seed, cell.repeat, cell.threads);
   for (const StageInstance& stage : cell.stages) out += stage_toml(stage);
   out += fmt::format("\n[cache]\ncode = \"{}\"\nnumerics = \"{}\"\nsalt = {}\n",
                      configuration.code == CodeIdentity::build ? "build" : "revision",

@@ -75,9 +75,9 @@ class Sets {
   std::optional<Assignment> split(const SetArgument& set) {
     const std::size_t equals = set.text.find('=');
     if (equals == std::string::npos || equals == 0) {
-      context_.error(mark(set, 0, set.text.size()),
-                     fmt::format("--set takes PATH=VALUE, such as train.lr=0.01, and not '{}'",
-                                 set.text));
+      context_.error(
+          mark(set, 0, set.text.size()),
+          fmt::format("--set takes PATH=VALUE, such as train.lr=0.01, and not '{}'", set.text));
       return std::nullopt;
     }
     if (std::count(set.text.begin(), set.text.begin() + static_cast<std::ptrdiff_t>(equals), '.') >

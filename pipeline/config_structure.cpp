@@ -31,7 +31,7 @@ struct MlflowTable {
   std::string uri;
 };
 
-const std::vector<std::string> kTopLevel = {"extends", "pipeline", "stages", "matrix",
+const std::vector<std::string> kTopLevel = {"extends",  "pipeline", "stages", "matrix",
                                             "tracking", "cache",    "plugins"};
 const std::vector<std::string> kStageKeys = {"uses", "params", "inputs", "enabled", "experiment"};
 
@@ -41,8 +41,8 @@ bool contains(const std::vector<std::string>& words, std::string_view word) {
 
 bool stage_name_ok(std::string_view name) {
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
   };
   return !name.empty() && name.size() <= 100 && std::all_of(name.begin(), name.end(), plain);
 }
@@ -52,7 +52,6 @@ class Structure {
   explicit Structure(Context& context) : context_(context) {}
 
   void check(Node& tree) {
-    std::vector<Entry> stray;
     for (const Entry& entry : tree.entries) explain_stray(entry);
     std::erase_if(tree.entries, [this](const Entry& e) { return is_stray(e); });
     keep_known(tree, kTopLevel, "in the file");
@@ -88,15 +87,15 @@ class Structure {
   void explain_stray(const Entry& entry) {
     if (!is_stray(entry)) return;
     if (entry.key == "include" || entry.key == "exclude") {
-      context_.error(entry.mark, fmt::format("'{0}' belongs into the matrix: write [[matrix.{0}]]",
-                                             entry.key));
+      context_.error(entry.mark,
+                     fmt::format("'{0}' belongs into the matrix: write [[matrix.{0}]]", entry.key));
     } else if (contains(reserved_names(), entry.key)) {
       context_.error(entry.mark, fmt::format("'{}' is kept for a later version; combinations of "
                                              "values are written in [matrix]",
                                              entry.key));
     } else {
-      context_.error(entry.mark, fmt::format("a stage stands below 'stages': write [stages.{}]",
-                                             entry.key));
+      context_.error(entry.mark,
+                     fmt::format("a stage stands below 'stages': write [stages.{}]", entry.key));
     }
   }
 
@@ -111,28 +110,30 @@ class Structure {
     for (Entry& entry : table.entries) {
       if (contains(known, entry.key)) continue;
       const std::string guess = nearest(entry.key, known);
-      context_.error(entry.mark, fmt::format("unknown key '{}' {}{}", entry.key, where,
-                                             suggestion(entry.key, known,
-                                                        "; there may be: " + joined(known))));
+      context_.error(entry.mark,
+                     fmt::format("unknown key '{}' {}{}", entry.key, where,
+                                 suggestion(entry.key, known, "; there may be: " + joined(known))));
       if (!guess.empty() && table.find(guess) == nullptr) entry.key = guess;
     }
     std::erase_if(table.entries, [&](const Entry& e) { return !contains(known, e.key); });
   }
 
   void check_table(Node& tree, std::string_view name, const std::vector<std::string>& known) {
-    if (Entry* entry = tree.find(name)) keep_known(entry->value, known, fmt::format("in [{}]", name));
+    if (Entry* entry = tree.find(name))
+      keep_known(entry->value, known, fmt::format("in [{}]", name));
   }
 
   void check_stages(Node& stages) {
     std::vector<std::string> bad;
     for (Entry& entry : stages.entries) {
       if (contains(reserved_names(), entry.key)) {
-        context_.error(entry.mark, fmt::format("'{}' is a reserved word and cannot name a stage",
-                                               entry.key));
+        context_.error(entry.mark,
+                       fmt::format("'{}' is a reserved word and cannot name a stage", entry.key));
         bad.push_back(entry.key);
       } else if (!stage_name_ok(entry.key)) {
         context_.error(entry.mark, fmt::format("a stage's name is made of letters, digits, '_' "
-                                               "and '-'; '{}' is not", entry.key));
+                                               "and '-'; '{}' is not",
+                                               entry.key));
         bad.push_back(entry.key);
       } else if (!require_table(entry, "[stages." + entry.key + "]")) {
         bad.push_back(entry.key);
@@ -173,9 +174,8 @@ class Structure {
     std::vector<Entry> kept;
     const std::vector<std::string> names = field_names(type->description.params);
     for (Entry& entry : stage.value.entries) {
-      const bool param = contains(names, entry.key) ||
-                         (nearest(entry.key, kStageKeys).empty() &&
-                          !nearest(entry.key, names).empty());
+      const bool param = contains(names, entry.key) || (nearest(entry.key, kStageKeys).empty() &&
+                                                        !nearest(entry.key, names).empty());
       const bool structural = contains(kStageKeys, entry.key);
       (param && !structural ? stray : kept).push_back(std::move(entry));
     }
@@ -184,8 +184,10 @@ class Structure {
       const std::string meant = nearest(entry.key, names);
       const std::string what = entry.key == meant
                                    ? fmt::format("'{}' is a parameter", meant)
-                                   : fmt::format("unknown key '{}'; did you mean the parameter "
-                                                 "'{}'?", entry.key, meant);
+                                   : fmt::format(
+                                         "unknown key '{}'; did you mean the parameter "
+                                         "'{}'?",
+                                         entry.key, meant);
       context_.error(entry.mark, fmt::format("{}{} write it below [stages.{}.params]", what,
                                              entry.key == meant ? ":" : " If so,", stage.key));
       Entry* params = stage.value.find("params");
@@ -213,9 +215,11 @@ const ParamSchema& pipeline_schema() {
           .field("name", &PipelineTable::name,
                  "Name of the experiment that the runs belong to (default: the file's name).")
           .field("description", &PipelineTable::description, "A sentence for people.")
-          .field("seed", &PipelineTable::seed, "Root of all random numbers.").at_least(0)
+          .field("seed", &PipelineTable::seed, "Root of all random numbers.")
+          .at_least(0)
           .field("repeat", &PipelineTable::repeat,
-                 "Number of the repetition: other random numbers from the same seed.").at_least(0)
+                 "Number of the repetition: other random numbers from the same seed.")
+          .at_least(0)
           .field("threads", &PipelineTable::threads,
                  "Threads that a stage computes with; 0 = the cores of this machine.")
           .range(0, 4096);
@@ -248,15 +252,19 @@ const ParamSchema& mlflow_schema() {
 }
 
 const std::vector<std::string>& reserved_names() {
-  static const std::vector<std::string> names = {"pipeline", "tracking", "cache",   "plugins",
-                                                 "sweep",    "stages",   "matrix",  "extends",
-                                                 "include",  "exclude",  "zip",     "where"};
+  static const std::vector<std::string> names = {"pipeline", "tracking", "cache",  "plugins",
+                                                 "sweep",    "stages",   "matrix", "extends",
+                                                 "include",  "exclude",  "zip",    "where"};
   return names;
 }
 
-bool is_root(std::string_view word) { return contains(reserved_names(), word); }
+bool is_root(std::string_view word) {
+  return contains(reserved_names(), word);
+}
 
-void check_structure(Context& context, Node& tree) { Structure(context).check(tree); }
+void check_structure(Context& context, Node& tree) {
+  Structure(context).check(tree);
+}
 
 std::string joined(const std::vector<std::string>& words) {
   std::string out;

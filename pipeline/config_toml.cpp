@@ -58,7 +58,9 @@ Node convert(const toml::node& node, int source) {
         return std::tie(a.mark.line, a.mark.column) < std::tie(b.mark.line, b.mark.column);
       });
       break;
-    default: out.kind = Node::Kind::date; break;
+    default:
+      out.kind = Node::Kind::date;
+      break;
   }
   return out;
 }

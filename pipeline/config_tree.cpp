@@ -33,13 +33,20 @@ Node string_node(std::string text, Mark mark) {
 
 std::string source_form(const Node& node) {
   switch (node.kind) {
-    case Node::Kind::boolean: return node.boolean ? "true" : "false";
-    case Node::Kind::integer: return std::to_string(node.integer);
-    case Node::Kind::number: return number_text(node.number);
-    case Node::Kind::string: return to_text(node.text);
-    case Node::Kind::date: return "a date";
-    case Node::Kind::table: return "{ … }";
-    case Node::Kind::array: break;
+    case Node::Kind::boolean:
+      return node.boolean ? "true" : "false";
+    case Node::Kind::integer:
+      return std::to_string(node.integer);
+    case Node::Kind::number:
+      return number_text(node.number);
+    case Node::Kind::string:
+      return to_text(node.text);
+    case Node::Kind::date:
+      return "a date";
+    case Node::Kind::table:
+      return "{ … }";
+    case Node::Kind::array:
+      break;
   }
   std::string out = "[";
   for (std::size_t i = 0; i < node.items.size(); ++i) {
@@ -51,13 +58,20 @@ std::string source_form(const Node& node) {
 
 std::string describe(const Node& node) {
   switch (node.kind) {
-    case Node::Kind::boolean: return "the boolean " + source_form(node);
-    case Node::Kind::integer: return "the integer " + source_form(node);
-    case Node::Kind::number: return "the number " + source_form(node);
-    case Node::Kind::string: return "the string " + source_form(node);
-    case Node::Kind::date: return "a date";
-    case Node::Kind::array: return "an array";
-    case Node::Kind::table: return "a table";
+    case Node::Kind::boolean:
+      return "the boolean " + source_form(node);
+    case Node::Kind::integer:
+      return "the integer " + source_form(node);
+    case Node::Kind::number:
+      return "the number " + source_form(node);
+    case Node::Kind::string:
+      return "the string " + source_form(node);
+    case Node::Kind::date:
+      return "a date";
+    case Node::Kind::array:
+      return "an array";
+    case Node::Kind::table:
+      return "a table";
   }
   return "";
 }

@@ -39,11 +39,10 @@ class Wiring {
       std::string name = entry.key;
       if (stage.type != nullptr && find_port(stage.type->description.inputs, name) == nullptr) {
         const std::vector<std::string> names = port_names(stage.type->description.inputs);
-        const std::string rest =
-            names.empty() ? "; it takes none" : "; it takes: " + joined(names);
-        context_.error(entry.mark, fmt::format("unknown input '{}' of stage '{}' ({}){}", name,
-                                               stage.name, plugin_of(*stage.type),
-                                               suggestion(name, names, rest)));
+        const std::string rest = names.empty() ? "; it takes none" : "; it takes: " + joined(names);
+        context_.error(entry.mark,
+                       fmt::format("unknown input '{}' of stage '{}' ({}){}", name, stage.name,
+                                   plugin_of(*stage.type), suggestion(name, names, rest)));
         name = nearest(name, names);
         if (name.empty() || stage.inputs->find(name) != nullptr) continue;
       }
@@ -53,16 +52,14 @@ class Wiring {
   }
 
   bool is_touched(const StageDraft& stage, std::string_view port) const {
-    return std::any_of(touched_.begin(), touched_.end(), [&](const auto& t) {
-      return t.first == &stage && t.second == port;
-    });
+    return std::any_of(touched_.begin(), touched_.end(),
+                       [&](const auto& t) { return t.first == &stage && t.second == port; });
   }
 
   void read_source(StageDraft& stage, const std::string& port, const Node& value) {
     if (!value.is_string()) {
-      context_.error(value.mark,
-                     fmt::format("input '{}' must be \"STAGE.PORT\", not {}", port,
-                                 describe(value)));
+      context_.error(value.mark, fmt::format("input '{}' must be \"STAGE.PORT\", not {}", port,
+                                             describe(value)));
       return;
     }
     InputSource source;
@@ -74,7 +71,8 @@ class Wiring {
       if (slash == std::string_view::npos || slash <= 4 || dot == std::string_view::npos ||
           dot < slash + 2 || dot + 1 == rest.size()) {
         context_.error(value.mark, fmt::format("'{}' is not of the form run:RUN/STAGE.PORT, such "
-                                               "as run:latest/train.model", value.text));
+                                               "as run:latest/train.model",
+                                               value.text));
         return;
       }
       source.run = rest.substr(4, slash - 4);
@@ -99,11 +97,11 @@ class Wiring {
       const bool disabled = std::find(off.begin(), off.end(), source.stage) != off.end();
       std::vector<std::string> names;
       for (const StageDraft& s : draft_.stages) names.push_back(s.name);
-      context_.error(value.mark,
-                     disabled ? fmt::format("stage '{}' is disabled", source.stage)
-                              : fmt::format("there is no stage '{}' in this file{}", source.stage,
-                                            suggestion(source.stage, names,
-                                                       "; it has: " + joined(names))));
+      context_.error(
+          value.mark,
+          disabled ? fmt::format("stage '{}' is disabled", source.stage)
+                   : fmt::format("there is no stage '{}' in this file{}", source.stage,
+                                 suggestion(source.stage, names, "; it has: " + joined(names))));
       return false;
     }
     if (from->type == nullptr || stage.type == nullptr) return false;
@@ -120,11 +118,11 @@ class Wiring {
           if (in != nullptr && o.type == in->type && fitting.empty()) fitting = o.name;
         }
         if (fitting.empty() && !names.empty()) fitting = names.front();
-        context_.error(value.mark,
-                       fmt::format("input '{}' must be \"STAGE.PORT\"{}", port,
-                                   fitting.empty() ? hint
-                                                   : fmt::format("; write \"{}.{}\"", source.stage,
-                                                                 fitting)));
+        context_.error(
+            value.mark,
+            fmt::format(
+                "input '{}' must be \"STAGE.PORT\"{}", port,
+                fitting.empty() ? hint : fmt::format("; write \"{}.{}\"", source.stage, fitting)));
         return false;
       }
       context_.error(value.mark, fmt::format("stage '{}' ({}) has no output '{}'{}", source.stage,
@@ -193,11 +191,12 @@ class Wiring {
           if (out.type == port.type) makers.push_back(name);
         }
       }
-      const std::string hint =
-          makers.empty() ? std::string()
-                         : fmt::format(": add a stage that does ({}), or take an earlier run's "
-                                       "result with inputs.{} = \"run:latest/STAGE.PORT\"",
-                                       joined(makers), port.name);
+      const std::string hint = makers.empty()
+                                   ? std::string()
+                                   : fmt::format(
+                                         ": add a stage that does ({}), or take an earlier run's "
+                                         "result with inputs.{} = \"run:latest/STAGE.PORT\"",
+                                         joined(makers), port.name);
       context_.error(stage.mark, fmt::format("nothing in this file makes the {} that input '{}' of "
                                              "stage '{}' needs{}",
                                              port.type, port.name, stage.name, hint));
@@ -235,9 +234,8 @@ class Wiring {
     std::vector<std::size_t> circle(std::find(way_.begin(), way_.end(), start), way_.end());
     std::string text;
     for (const std::size_t i : circle) text += draft_.stages[i].name + " ← ";
-    context_.error(draft_.stages[start].mark,
-                   fmt::format("stages wait for each other: {}{}", text,
-                               draft_.stages[start].name));
+    context_.error(draft_.stages[start].mark, fmt::format("stages wait for each other: {}{}", text,
+                                                          draft_.stages[start].name));
   }
 
   Context& context_;
@@ -249,6 +247,8 @@ class Wiring {
 
 }  // namespace
 
-void wire(Context& context, Draft& draft) { Wiring(context, draft).wire(); }
+void wire(Context& context, Draft& draft) {
+  Wiring(context, draft).wire();
+}
 
 }  // namespace cifarpipe::config

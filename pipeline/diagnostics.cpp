@@ -32,7 +32,7 @@ std::vector<CodePoint> code_points(std::string_view text) {
   std::vector<CodePoint> out;
   for (std::size_t i = 0; i < text.size();) {
     const auto first = static_cast<unsigned char>(text[i]);
-    const std::size_t length = first < 0x80   ? 1
+    const std::size_t length = first < 0x80    ? 1
                                : first >= 0xf0 ? 4
                                : first >= 0xe0 ? 3
                                : first >= 0xc2 ? 2
@@ -117,8 +117,8 @@ int distance(std::string_view a, std::string_view b, int limit) {
     row[0] = i;
     int best = i;
     for (int j = 1; j <= m; ++j) {
-      row[j] = std::min({last[j] + 1, row[j - 1] + 1,
-                         last[j - 1] + (same(a[i - 1], b[j - 1]) ? 0 : 1)});
+      row[j] =
+          std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (same(a[i - 1], b[j - 1]) ? 0 : 1)});
       if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1])) {
         row[j] = std::min(row[j], before[j - 2] + 1);
       }
@@ -131,7 +131,9 @@ int distance(std::string_view a, std::string_view b, int limit) {
   return last[m];
 }
 
-int edits_allowed(std::size_t length) { return length <= 4 ? 1 : length <= 8 ? 2 : 3; }
+int edits_allowed(std::size_t length) {
+  return length <= 4 ? 1 : length <= 8 ? 2 : 3;
+}
 
 }  // namespace
 

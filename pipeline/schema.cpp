@@ -11,12 +11,18 @@ std::optional<double> as_number(const Value& value) {
 
 bool compare_numbers(double a, Condition::Op op, double b) {
   switch (op) {
-    case Condition::Op::equal: return a == b;
-    case Condition::Op::not_equal: return a != b;
-    case Condition::Op::less: return a < b;
-    case Condition::Op::less_equal: return a <= b;
-    case Condition::Op::greater: return a > b;
-    case Condition::Op::greater_equal: return a >= b;
+    case Condition::Op::equal:
+      return a == b;
+    case Condition::Op::not_equal:
+      return a != b;
+    case Condition::Op::less:
+      return a < b;
+    case Condition::Op::less_equal:
+      return a <= b;
+    case Condition::Op::greater:
+      return a > b;
+    case Condition::Op::greater_equal:
+      return a >= b;
   }
   return false;
 }

@@ -76,8 +76,8 @@ class Cli(unittest.TestCase):
             self.assertEqual([p["name"] for p in known], list(stage.get("params", {})), name)
 
     def test_all_errors_at_once_with_places(self):
-        file = self.store.write("bad.toml", (CONFIGS / "quickstart.toml").read_text()
-                                .replace("epochs = 6", "epocs = 6").replace("[pipeline]", "[pipelin]"))
+        text = (CONFIGS / "quickstart.toml").read_text().replace("[pipeline]", "[pipelin]")
+        file = self.store.write("bad.toml", text.replace("\nepochs = ", "\nepocs = "))
         result = self.call("check", file, "--set", "train.lr=-1", expect=2)
         self.assertEqual(result.out, "")
         self.assertRegex(result.err, r"bad.toml:\d+:2: error: unknown key 'pipelin' in the file; did")

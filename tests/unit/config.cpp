@@ -307,7 +307,8 @@ BOOST_AUTO_TEST_CASE(random_doubles_survive_the_resolved_file) {
   std::string list;
   std::vector<double> expected;
   for (int i = 0; i < 2000; ++i) {
-    const double v = std::ldexp(static_cast<double>(random() >> 11), -53 - static_cast<int>(random() % 900));
+    const double v =
+        std::ldexp(static_cast<double>(random() >> 11), -53 - static_cast<int>(random() % 900));
     expected.push_back(v);
     list += (i > 0 ? ", " : "") + number_text(v);
   }
@@ -367,7 +368,8 @@ BOOST_AUTO_TEST_CASE(origins_tell_file_command_line_matrix_and_default) {
 epochs = 3
 [matrix]
 train.warmup = [1]
-)", {"train.lr=0.5"});
+)",
+                               {"train.lr=0.5"});
   std::map<std::string, std::string> from;
   for (const OriginLine& line : origins(c, c.cells[0])) from[line.path] = line.place.str();
   const std::string file = (path / "pipeline.toml").string();

@@ -17,7 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Fuzz {
-  Fuzz() : file((fs::temp_directory_path() / ("cifarpipe-fuzz-" + std::to_string(getpid()) + ".toml")).string()) {}
+  Fuzz()
+      : file((fs::temp_directory_path() / ("cifarpipe-fuzz-" + std::to_string(getpid()) + ".toml"))
+                 .string()) {}
   ~Fuzz() { fs::remove(file); }
 
   // Errors or a configuration, never both, never neither.
@@ -48,7 +50,8 @@ std::string read(const fs::path& path) {
 
 std::vector<std::string> seeds() {
   std::vector<std::string> out;
-  for (const auto& entry : fs::directory_iterator(fs::path(CIFARPIPE_SOURCE_DIR) / "tests/golden")) {
+  for (const auto& entry :
+       fs::directory_iterator(fs::path(CIFARPIPE_SOURCE_DIR) / "tests/golden")) {
     if (entry.path().extension() == ".toml") out.push_back(read(entry.path()));
   }
   std::sort(out.begin(), out.end());
@@ -78,10 +81,18 @@ BOOST_AUTO_TEST_CASE(mutated_files) {
       const std::size_t at = random() % text.size();
       const std::size_t n = 1 + random() % 12;
       switch (random() % 5) {
-        case 0: text.erase(at, n); break;
-        case 1: text.insert(at, text.substr(random() % text.size(), n)); break;
-        case 2: text[at] = static_cast<char>(random() % 256); break;
-        case 3: text.insert(at, 1, "[]{}=.,\"'#\n"[random() % 11]); break;
+        case 0:
+          text.erase(at, n);
+          break;
+        case 1:
+          text.insert(at, text.substr(random() % text.size(), n));
+          break;
+        case 2:
+          text[at] = static_cast<char>(random() % 256);
+          break;
+        case 3:
+          text.insert(at, 1, "[]{}=.,\"'#\n"[random() % 11]);
+          break;
         default: {  // Whole lines change places.
           const std::string& other = all[random() % all.size()];
           const std::size_t from = other.empty() ? 0 : random() % other.size();
@@ -94,17 +105,26 @@ BOOST_AUTO_TEST_CASE(mutated_files) {
 }
 
 BOOST_AUTO_TEST_CASE(mutated_arguments) {
-  const std::string good = read(fs::path(CIFARPIPE_SOURCE_DIR) / "tests/golden/matrix_warnings.toml");
-  const std::vector<std::string> args = {
-      "train.lr=0.1", "stages.train.params.lr=[1,2]", "matrix.train.lr=[1, 2]", "pipeline.seed=3",
-      "data.groups={a=[\"b\"]}", "stages.test.inputs.model=train.model", "matrix.include=[{train.lr=1}]",
-      "stages.train.enabled=false", "download.token=abc", "tracking.mlflow.uri=http://a@b"};
+  const std::string good =
+      read(fs::path(CIFARPIPE_SOURCE_DIR) / "tests/golden/matrix_warnings.toml");
+  const std::vector<std::string> args = {"train.lr=0.1",
+                                         "stages.train.params.lr=[1,2]",
+                                         "matrix.train.lr=[1, 2]",
+                                         "pipeline.seed=3",
+                                         "data.groups={a=[\"b\"]}",
+                                         "stages.test.inputs.model=train.model",
+                                         "matrix.include=[{train.lr=1}]",
+                                         "stages.train.enabled=false",
+                                         "download.token=abc",
+                                         "tracking.mlflow.uri=http://a@b"};
   for (int i = 0; i < 1500; ++i) {
     std::string text = args[random() % args.size()];
     for (int k = static_cast<int>(random() % 3); k >= 0 && !text.empty(); --k) {
       const std::size_t at = random() % text.size();
-      if (random() % 2 == 0) text.erase(at, 1 + random() % 3);
-      else text.insert(at, 1, static_cast<char>(random() % 256));
+      if (random() % 2 == 0)
+        text.erase(at, 1 + random() % 3);
+      else
+        text.insert(at, 1, static_cast<char>(random() % 256));
     }
     load(good, {{text, 1}, {args[random() % args.size()], 2}});
   }
@@ -134,10 +154,9 @@ numerics = "loose"
 uri = "http://h"
 )";
   BOOST_REQUIRE(load(before).empty());
-  const std::vector<std::string> keys = {"pipeline", "name",     "seed",   "uses",     "dataset",
-                                         "params",   "epochs",   "warmup", "optimizer", "momentum",
-                                         "augment",  "numerics", "mlflow", "tracking", "cache",
-                                         "stages"};
+  const std::vector<std::string> keys = {
+      "pipeline",  "name",     "seed",    "uses",     "dataset", "params",   "epochs", "warmup",
+      "optimizer", "momentum", "augment", "numerics", "mlflow",  "tracking", "cache",  "stages"};
   int typos = 0, understood = 0;
   for (const std::string& key : keys) {
     for (int i = 0; i < 40; ++i) {
@@ -145,10 +164,17 @@ uri = "http://h"
       const std::size_t at = random() % typo.size();
       const char letter = static_cast<char>('a' + random() % 26);
       switch (random() % 4) {
-        case 0: typo.erase(at, 1); break;
-        case 1: typo.insert(at, 1, letter); break;
-        case 2: typo[at] = letter; break;
-        default: if (at + 1 < typo.size()) std::swap(typo[at], typo[at + 1]);
+        case 0:
+          typo.erase(at, 1);
+          break;
+        case 1:
+          typo.insert(at, 1, letter);
+          break;
+        case 2:
+          typo[at] = letter;
+          break;
+        default:
+          if (at + 1 < typo.size()) std::swap(typo[at], typo[at + 1]);
       }
       if (typo == key) continue;
       std::string text = before;

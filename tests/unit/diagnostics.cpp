@@ -77,8 +77,8 @@ BOOST_AUTO_TEST_CASE(places_outside_of_the_text_do_no_harm) {
 }
 
 BOOST_AUTO_TEST_CASE(nearest_finds_typos_and_only_those) {
-  const std::vector<std::string> words = {"epochs", "lr", "optimizer", "batch_size", "momentum",
-                                          "warmup_epochs"};
+  const std::vector<std::string> words = {"epochs",     "lr",       "optimizer",
+                                          "batch_size", "momentum", "warmup_epochs"};
   BOOST_TEST(nearest("epocs", words) == "epochs");
   BOOST_TEST(nearest("eopchs", words) == "epochs");
   BOOST_TEST(nearest("Epochs", words) == "epochs");

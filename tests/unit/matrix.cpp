@@ -24,7 +24,8 @@ uses = "preprocess"
 [stages.train]
 uses = "train"
 [stages.train.params]
-)" << params << "[matrix]\n" << matrix;
+)" << params << "[matrix]\n"
+                        << matrix;
     diagnostics = {};
     configuration = load_configuration(file.string(), sets, catalog, diagnostics);
     std::filesystem::remove(file);
@@ -46,8 +47,9 @@ using Names = std::vector<std::string>;
 BOOST_FIXTURE_TEST_SUITE(matrix, Cells)
 
 BOOST_AUTO_TEST_CASE(the_last_list_runs_fastest) {
-  const Names expected = {"train.lr=0.003,train.optimizer=adam", "train.lr=0.003,train.optimizer=sgd",
-                          "train.lr=1.0,train.optimizer=adam", "train.lr=1.0,train.optimizer=sgd"};
+  const Names expected = {"train.lr=0.003,train.optimizer=adam",
+                          "train.lr=0.003,train.optimizer=sgd", "train.lr=1.0,train.optimizer=adam",
+                          "train.lr=1.0,train.optimizer=sgd"};
   BOOST_TEST(names("train.lr = [3e-3, 1]\ntrain.optimizer = [\"adam\", \"sgd\"]\n") == expected);
   BOOST_TEST(configuration->has_matrix);
   const auto& assignment = configuration->cells[1].assignment;
@@ -76,8 +78,9 @@ BOOST_AUTO_TEST_CASE(an_exclude_is_compared_after_coercion) {
 
 BOOST_AUTO_TEST_CASE(a_part_of_a_combination_excludes_all_that_have_it) {
   const Names expected = {"train.lr=2.0,train.epochs=1", "train.lr=2.0,train.epochs=2"};
-  BOOST_TEST(names("train.lr = [1, 2]\ntrain.epochs = [1, 2]\n[[matrix.exclude]]\ntrain.lr = 1\n") ==
-             expected);
+  BOOST_TEST(
+      names("train.lr = [1, 2]\ntrain.epochs = [1, 2]\n[[matrix.exclude]]\ntrain.lr = 1\n") ==
+      expected);
 }
 
 BOOST_AUTO_TEST_CASE(an_include_is_a_cell_of_its_own_on_the_base) {
@@ -99,8 +102,9 @@ BOOST_AUTO_TEST_CASE(includes_alone_are_a_matrix) {
 
 BOOST_AUTO_TEST_CASE(an_include_that_equals_a_cell_is_not_run_twice) {
   // lr is at its base there, which is what the list says, too.
-  BOOST_TEST(names("train.lr = [0.1]\n[[matrix.include]]\ntrain.epochs = 20\n", "lr = 0.1\n").size() ==
-             1u);
+  BOOST_TEST(
+      names("train.lr = [0.1]\n[[matrix.include]]\ntrain.epochs = 20\n", "lr = 0.1\n").size() ==
+      1u);
   BOOST_TEST(diagnostics.all().size() == 1u);
 }
 

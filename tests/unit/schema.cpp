@@ -18,20 +18,31 @@ struct Params {
 
   static Schema<Params> schema() {
     return Schema<Params>{}
-        .field("count", &Params::count, "A count.").range(1, 9).unit("things")
+        .field("count", &Params::count, "A count.")
+        .range(1, 9)
+        .unit("things")
         .field("big", &Params::big, "A big one.")
-        .field("rate", &Params::rate, "A rate.").at_least(0)
-        .field("on", &Params::on, "A switch.").no_effect()
-        .field("kind", &Params::kind, "A kind.").one_of({"a", "b"}).deprecated("nothing")
-        .field("file", &Params::file, "A file.").input_path({"word"})
+        .field("rate", &Params::rate, "A rate.")
+        .at_least(0)
+        .field("on", &Params::on, "A switch.")
+        .no_effect()
+        .field("kind", &Params::kind, "A kind.")
+        .one_of({"a", "b"})
+        .deprecated("nothing")
+        .field("file", &Params::file, "A file.")
+        .input_path({"word"})
         .field("files", &Params::files, "Files.")
         .field("groups", &Params::groups, "Groups.")
-        .field("token", &Params::token, "A secret.").secret().required()
+        .field("token", &Params::token, "A secret.")
+        .secret()
+        .required()
         .rule({Param("kind") == "b"}, {Param("count") <= Param("big")}, "m");
   }
 };
 
-ParamValues values(std::initializer_list<std::pair<std::string, Value>> list) { return list; }
+ParamValues values(std::initializer_list<std::pair<std::string, Value>> list) {
+  return list;
+}
 
 }  // namespace
 
@@ -65,9 +76,10 @@ BOOST_AUTO_TEST_CASE(modifiers_belong_to_the_field_before_them) {
 }
 
 BOOST_AUTO_TEST_CASE(a_struct_is_filled_from_values) {
-  const Params p = Params::schema().make(
-      values({{"count", std::int64_t{7}}, {"on", false}, {"file", std::string("/f")},
-              {"groups", Groups{{"z", {}}, {"a", {"b"}}}}}));
+  const Params p = Params::schema().make(values({{"count", std::int64_t{7}},
+                                                 {"on", false},
+                                                 {"file", std::string("/f")},
+                                                 {"groups", Groups{{"z", {}}, {"a", {"b"}}}}}));
   BOOST_TEST(p.count == 7);
   BOOST_TEST(!p.on);
   BOOST_TEST(p.file.string() == "/f");
@@ -76,8 +88,11 @@ BOOST_AUTO_TEST_CASE(a_struct_is_filled_from_values) {
 }
 
 BOOST_AUTO_TEST_CASE(conditions_compare_numbers_as_numbers_and_the_rest_for_equality) {
-  const ParamValues v = values({{"i", std::int64_t{2}}, {"d", 2.5}, {"s", std::string("x")},
-                                {"b", true}, {"a", std::vector<double>{1}}});
+  const ParamValues v = values({{"i", std::int64_t{2}},
+                                {"d", 2.5},
+                                {"s", std::string("x")},
+                                {"b", true},
+                                {"a", std::vector<double>{1}}});
   const auto p = [](const char* name) { return Param(name); };
   BOOST_TEST((p("i") == 2).holds(v));
   BOOST_TEST((p("i") == 2.0).holds(v));
@@ -89,7 +104,7 @@ BOOST_AUTO_TEST_CASE(conditions_compare_numbers_as_numbers_and_the_rest_for_equa
   BOOST_TEST((p("s") == "x").holds(v));
   BOOST_TEST((p("s") != "y").holds(v));
   BOOST_TEST((p("b") == true).holds(v));
-  BOOST_TEST(!(p("s") < "y").holds(v));   // Only numbers have an order.
+  BOOST_TEST(!(p("s") < "y").holds(v));  // Only numbers have an order.
   BOOST_TEST(!(p("s") == 2).holds(v));
   BOOST_TEST((p("s") != 2).holds(v));
   BOOST_TEST(!(p("nothing") == 2).holds(v));
