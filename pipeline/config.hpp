@@ -55,16 +55,16 @@ struct Cell {
 };
 
 struct Configuration {
-  std::string file;             ///< As given on the command line.
-  std::string name;             ///< pipeline.name = the experiment; default: the file's stem.
-  std::string description;      ///< pipeline.description
+  std::string file;         ///< As given on the command line.
+  std::string name;         ///< pipeline.name = the experiment; default: the file's stem.
+  std::string description;  ///< pipeline.description
   std::vector<Cell> cells;
   bool has_matrix = false;
-  CodeIdentity code = CodeIdentity::build;             ///< [cache] code
-  NumericsKeying numerics = NumericsKeying::strict;    ///< [cache] numerics
-  std::string salt;                                    ///< [cache] salt
-  std::vector<std::filesystem::path> plugin_paths;     ///< [plugins] paths
-  std::string mlflow_uri;                              ///< [tracking.mlflow] uri, user-info kept out
+  CodeIdentity code = CodeIdentity::build;           ///< [cache] code
+  NumericsKeying numerics = NumericsKeying::strict;  ///< [cache] numerics
+  std::string salt;                                  ///< [cache] salt
+  std::vector<std::filesystem::path> plugin_paths;   ///< [plugins] paths
+  std::string mlflow_uri;                            ///< [tracking.mlflow] uri, user-info kept out
   /// The file as it stood, for the run's folder; secrets are covered with stars.
   std::string source_text;
   /// Path ("pipeline.seed") → where it was written, for what is the same in each cell.

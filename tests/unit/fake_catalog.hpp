@@ -25,7 +25,9 @@ class FakeCatalog : public StageCatalog {
     const std::string name = type.description.name;
     return types_[name] = std::move(type);
   }
-  void add_problem(std::string uses, std::string why) { problems_[std::move(uses)] = std::move(why); }
+  void add_problem(std::string uses, std::string why) {
+    problems_[std::move(uses)] = std::move(why);
+  }
 
   const StageType* find(std::string_view uses) const override {
     const auto found = types_.find(uses);
@@ -58,7 +60,8 @@ struct Download {
         .field("source", &Download::source, "Where the data comes from.")
         .input_path({"cifar10", "synthetic"})
         .field("sha256", &Download::sha256, "Digest that the archive must have.")
-        .field("token", &Download::token, "For a private server.").secret();
+        .field("token", &Download::token, "For a private server.")
+        .secret();
   }
 };
 
@@ -73,8 +76,10 @@ struct Data {
   std::filesystem::path list;
   static Schema<Data> schema() {
     return Schema<Data>{}
-        .field("val_fraction", &Data::val_fraction, "Share of the training split.").range(0, 0.5)
-        .field("mean", &Data::mean, "Of each channel.").range(0, 1)
+        .field("val_fraction", &Data::val_fraction, "Share of the training split.")
+        .range(0, 0.5)
+        .field("mean", &Data::mean, "Of each channel.")
+        .range(0, 1)
         .field("sizes", &Data::sizes, "Some integers.")
         .field("flags", &Data::flags, "Some booleans.")
         .field("classes", &Data::classes, "Names.")
@@ -94,14 +99,20 @@ struct Train {
   int old_batch = 0;
   static Schema<Train> schema() {
     return Schema<Train>{}
-        .field("epochs", &Train::epochs, "Passes over the training split.").range(1, 10000)
+        .field("epochs", &Train::epochs, "Passes over the training split.")
+        .range(1, 10000)
         .unit("epochs")
-        .field("warmup", &Train::warmup, "Epochs with a rising rate.").at_least(0)
-        .field("lr", &Train::lr, "Peak learning rate.").range(1e-8, 100)
-        .field("momentum", &Train::momentum, "For sgd.").range(0, 1)
-        .field("optimizer", &Train::optimizer, "Update rule.").one_of({"adam", "adamw", "sgd"})
+        .field("warmup", &Train::warmup, "Epochs with a rising rate.")
+        .at_least(0)
+        .field("lr", &Train::lr, "Peak learning rate.")
+        .range(1e-8, 100)
+        .field("momentum", &Train::momentum, "For sgd.")
+        .range(0, 1)
+        .field("optimizer", &Train::optimizer, "Update rule.")
+        .one_of({"adam", "adamw", "sgd"})
         .field("augment", &Train::augment, "Crop and flip.")
-        .field("old_batch", &Train::old_batch, "Batch size.").deprecated("use 'batch_size'")
+        .field("old_batch", &Train::old_batch, "Batch size.")
+        .deprecated("use 'batch_size'")
         .rule({}, {Param("warmup") <= Param("epochs")},
               "'warmup' = {warmup} is longer than 'epochs' = {epochs}")
         .rule({Param("optimizer") == "adam"}, {Param("momentum") == 0.0},
@@ -113,7 +124,8 @@ struct Evaluate {
   std::string split = "test";
   static Schema<Evaluate> schema() {
     return Schema<Evaluate>{}
-        .field("split", &Evaluate::split, "Which images.").one_of({"train", "val", "test"});
+        .field("split", &Evaluate::split, "Which images.")
+        .one_of({"train", "val", "test"});
   }
 };
 
