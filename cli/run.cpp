@@ -146,7 +146,7 @@ std::string again(const Program& program) {
 /// On stdout: one line a finished run. On stderr: where to look next, or how to go on.
 void report(const Program& program, const RunArguments& arguments, const RunBook& book,
             int exit_code) {
-  if (arguments.json) return;
+  if (arguments.json || (arguments.quiet && exit_code == 0)) return;
   std::size_t cells = 0;
   for (const RunBook::Entry& entry : book.entries()) cells += entry.is_parent ? 0 : 1;
   for (const RunBook::Entry& entry : book.entries()) {

@@ -99,6 +99,7 @@ void Statement::bind(int i, std::string_view v) {
 void Statement::bind_integer(int i, std::int64_t v) { sqlite3_bind_int64(statement_, i, v); }
 
 bool Statement::is_null(int c) const { return sqlite3_column_type(statement_, c) == SQLITE_NULL; }
+bool Statement::is_text(int c) const { return sqlite3_column_type(statement_, c) == SQLITE_TEXT; }
 std::int64_t Statement::integer(int c) const { return sqlite3_column_int64(statement_, c); }
 double Statement::real(int c) const { return sqlite3_column_double(statement_, c); }
 std::string Statement::text(int c) const {

@@ -5,40 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "pipeline/diagnostics.hpp"
+#include "pipeline/random_id.hpp"
 #include "pipeline/run_folder.hpp"
 #include "tracking/migrations.hpp"
+#include "tracking/rows.hpp"
 
 namespace cifarpipe {
 namespace {
-
-constexpr const char* kRunColumns =
-    "SELECT id, name, experiment, parent_id, cell, identity, forced, folder, status, attempt, "
-    "start_ms, end_ms FROM run ";
-
-RunStatus status_from(const std::string& text) {
-  for (const RunStatus s : {RunStatus::running, RunStatus::finished, RunStatus::failed}) {
-    if (to_string(s) == text) return s;
-  }
-  return RunStatus::killed;
-}
-
-RunRecord run_from(Statement& row) {
-  return {row.text(0), row.text(1), row.text(2), row.text(3), row.optional_text(4), row.text(5),
-          row.text(6), row.text(7), status_from(row.text(8)), static_cast<int>(row.integer(9)),
-          row.integer(10), row.integer(11)};
-}
-
-/// 0 finite, 1 NaN, 2 +inf, 3 -inf.
-int kind_of(double v) { return std::isfinite(v) ? 0 : std::isnan(v) ? 1 : v > 0 ? 2 : 3; }
-
-double value_from(int kind, double stored) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  return kind == 0 ? stored : kind == 1 ? kNan : kind == 2 ? kInf : -kInf;
-}
 
 std::optional<double> finite(double v) {
   return std::isfinite(v) ? std::optional<double>(v) : std::nullopt;
@@ -78,20 +53,20 @@ void SqliteRecorder::end_batch(bool keep) {
 
 std::vector<RunRecord> SqliteRecorder::runs_where(const std::string& condition,
                                                   const std::string& value) {
-  Statement rows(db_, kRunColumns + condition);
+  Statement rows(db_, fmt::format("SELECT {} FROM run {}", kRunColumns, condition));
   std::vector<RunRecord> runs;
   rows.with(value);
-  while (rows.step()) runs.push_back(run_from(rows));
+  while (rows.step()) runs.push_back(run_from_row(rows));
   return runs;
 }
 
 std::optional<RunRecord> SqliteRecorder::find_run(const std::string& identity,
                                                   const std::string& forced) {
-  Statement rows(db_, std::string(kRunColumns) +
+  Statement rows(db_, fmt::format("SELECT {} FROM run ", kRunColumns) +
                           "WHERE identity = ? AND forced = ? AND deleted_ms IS NULL "
                           "ORDER BY number DESC LIMIT 1");
   if (!rows.with(identity, forced).step()) return std::nullopt;
-  return run_from(rows);
+  return run_from_row(rows);
 }
 
 RunRecord SqliteRecorder::resolve_run(const std::string& run) {
@@ -184,7 +159,11 @@ void SqliteRecorder::annotate_run(const std::string& id, const std::optional<std
   }
   if (note) prepared("UPDATE run SET note = ? WHERE id = ?").with(*note, id).run();
   for (const auto& [key, value] : tags) {
-    prepared("INSERT OR REPLACE INTO run_tag VALUES (?, ?, ?)").with(id, key, value).run();
+    if (value.empty()) {
+      prepared("DELETE FROM run_tag WHERE run_id = ? AND key = ?").with(id, key).run();
+    } else {
+      prepared("INSERT OR REPLACE INTO run_tag VALUES (?, ?, ?)").with(id, key, value).run();
+    }
   }
   transaction.commit();
 }
@@ -215,7 +194,7 @@ std::vector<RunUse> SqliteRecorder::run_uses() {
   std::map<std::string, RunUse> uses;
   Statement runs(db_, "SELECT id, status, deleted_ms IS NOT NULL, coalesce(end_ms, start_ms) FROM run");
   while (runs.step()) {
-    uses[runs.text(0)] = {runs.text(0), status_from(runs.text(1)), runs.integer(2) != 0,
+    uses[runs.text(0)] = {runs.text(0), status_from_text(runs.text(1)), runs.integer(2) != 0,
                           runs.integer(3), {}};
   }
   Statement stages(db_, "SELECT run_id, key, generation FROM run_stage WHERE key <> ''");
@@ -225,6 +204,12 @@ std::vector<RunUse> SqliteRecorder::run_uses() {
   std::vector<RunUse> list;
   for (auto& [id, use] : uses) list.push_back(std::move(use));
   return list;
+}
+
+void SqliteRecorder::set_deleted(const std::string& id, bool deleted) {
+  prepared("UPDATE run SET deleted_ms = CASE WHEN ? THEN coalesce(deleted_ms, ?) END WHERE id = ?")
+      .with(deleted ? 1 : 0, now_ms(), id)
+      .run();
 }
 
 // Jobs.
@@ -389,7 +374,7 @@ std::vector<VisiblePoint> SqliteRecorder::points(const JobRef& job) {
   rows.with(job.key, job.generation);
   while (rows.step()) {
     points.push_back({rows.text(0), rows.integer(1), rows.integer(2),
-                      value_from(static_cast<int>(rows.integer(4)), rows.real(3))});
+                      stored_value(static_cast<int>(rows.integer(4)), rows.real(3))});
   }
   rows.reset();
   return points;

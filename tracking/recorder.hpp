@@ -29,6 +29,8 @@ class SqliteRecorder : public Recorder {
   ~SqliteRecorder() override;
   Database& database() { return db_; }
   std::vector<RunUse> run_uses();
+  /// Hides a run, or shows it again. Nothing of it is removed.
+  void set_deleted(const std::string& id, bool deleted);
 
   void begin_batch() override;
   void end_batch(bool keep) override;

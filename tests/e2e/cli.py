@@ -42,7 +42,6 @@ class Cli(unittest.TestCase):
             (["rnu", "x"], "unknown command 'rnu'; did you mean 'run'?"),
             (["check", "x", "--sett=a.b=1"], "no option '--sett'; did you mean '--set'?"),
             (["check", "--sett", "a.b=1"], "no option '--sett'; did you mean '--set'?"),
-            (["check", "x", "--runs", "y"], "no option '--runs'; did you mean '--runs'?"),
             (["check"], "'cifarpipe check' needs FILE"),
             (["check", "a", "b"], "does not know what to do with 'b'"),
             (["completion", "tcsh"], "'tcsh' is not bash, zsh or fish"),
