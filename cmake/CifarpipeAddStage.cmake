@@ -36,10 +36,12 @@ function(cifarpipe_add_stage name)
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     CIFARPIPE_PLUGIN_FILE ${plugin})
   target_link_libraries(${target} PRIVATE cifarpipe::sdk ${arg_LINK})
+  target_link_options(${target} PRIVATE -Wl,--build-id=sha1 -Wl,--as-needed)
   # A symbol that is missing is found here and not by whoever loads the plugin (a sanitizer's own
   # are resolved only then).
-  target_link_options(${target} PRIVATE -Wl,--build-id=sha1 -Wl,--as-needed
-    $<$<NOT:$<BOOL:${CIFARPIPE_SANITIZE}>>:-Wl,-z,defs>)
+  if(NOT CIFARPIPE_SANITIZE)
+    target_link_options(${target} PRIVATE -Wl,-z,defs)
+  endif()
   if(TARGET cifarpipe_settings)
     target_link_libraries(${target} PRIVATE cifarpipe_settings)
     if(folder STREQUAL CIFARPIPE_PLUGIN_DIR)
