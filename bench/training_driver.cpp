@@ -4,6 +4,7 @@
 //   training_driver data DIR COUNT                      random images in CIFAR-10's shape
 //   training_driver time DIR STEPS WARMUP PRECISION THREADS   images per second, as JSON
 //   training_driver train DIR OUT EPOCHS PRECISION THREADS    trains and writes OUT/{model,last}
+//   training_driver test DIR MODEL THREADS                    accuracy on the split 'test'
 #include <ATen/Parallel.h>
 
 #include <chrono>
@@ -34,8 +35,7 @@ class PrintingHost : public TrainingHost {
 };
 
 double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 void make_data(const std::filesystem::path& dir, int count) {
@@ -69,6 +69,18 @@ void time_steps(const std::filesystem::path& dir, int steps, int warmup, bool bf
               steps * options.batch_size / seconds, steps, at::get_num_threads());
 }
 
+void test(const DatasetReader& data, const std::filesystem::path& model_dir) {
+  const ModelInfo info = read_model_info(model_dir);
+  const auto model = make_model(
+      info.architecture,
+      {info.height, info.width, info.channels, static_cast<std::int64_t>(info.classes.size())});
+  load_weights(weights_file(model_dir), *model);
+  const BatchMaker maker({info.height, info.width, info.channels, info.mean, info.std});
+  const Evaluation result = evaluate(*model, maker, data.split("test"), 256, /*bf16=*/false,
+                                     nullptr, [](std::int64_t) {});
+  std::printf("{\"test_accuracy\": %.4f, \"test_loss\": %.4f}\n", result.accuracy, result.loss);
+}
+
 void train(const std::filesystem::path& dir, const std::filesystem::path& out, int epochs,
            bool bf16) {
   const DatasetReader data(dir);
@@ -83,6 +95,7 @@ void train(const std::filesystem::path& dir, const std::filesystem::path& out, i
   std::filesystem::create_directories(out / "last");
   trainer.write_best(out / "model");
   trainer.write_last(out / "last");
+  if (data.has("test")) test(data, out / "last");
 }
 
 int run(int argc, char** argv) {
@@ -98,6 +111,9 @@ int run(int argc, char** argv) {
   } else if (is("train", 7)) {
     prepare(argv[6]);
     train(argv[2], argv[3], std::atoi(argv[4]), std::string(argv[5]) == "bf16");
+  } else if (is("test", 5)) {
+    prepare(argv[4]);
+    test(DatasetReader(argv[2]), argv[3]);
   } else {
     std::fputs("usage: see the top of bench/training_driver.cpp\n", stderr);
     return 2;

@@ -15,11 +15,11 @@ namespace cifarpipe::cli {
 
 /// The program as it was called. Filled while the command line is parsed, read by the actions.
 struct Program {
-  std::filesystem::path executable;             ///< Absolute.
-  std::vector<std::string> arguments;           ///< As typed, without the program's name.
-  std::string runs_dir;                         ///< --runs, else CIFARPIPE_RUNS, else "runs".
+  std::filesystem::path executable;                 ///< Absolute.
+  std::vector<std::string> arguments;               ///< As typed, without the program's name.
+  std::string runs_dir;                             ///< --runs, else CIFARPIPE_RUNS, else "runs".
   std::vector<std::filesystem::path> plugin_paths;  ///< --plugin-path, in order.
-  bool color = false;                           ///< stderr is a terminal and NO_COLOR is not set.
+  bool color = false;  ///< stderr is a terminal and NO_COLOR is not set.
   /// What the chosen subcommand does; returns the exit code. Set by its parser callback; throws
   /// Error, whose kind becomes the exit code.
   std::function<int()> action;

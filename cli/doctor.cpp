@@ -91,8 +91,9 @@ void plugin_lines(const Program& program, Findings& findings) {
   }
   for (const std::string& version : torch) findings.ok("libtorch", version);
   if (catalog.names().empty()) {
-    findings.missing("stages", "no plugin was found; build them with ./cifarpipe or name their "
-                               "folder with --plugin-path");
+    findings.missing("stages",
+                     "no plugin was found; build them with ./cifarpipe or name their "
+                     "folder with --plugin-path");
   }
 }
 
@@ -120,7 +121,8 @@ int doctor(const Program& program) {
 }  // namespace
 
 void add_doctor_command(CLI::App& app, Program& program) {
-  auto* command = app.add_subcommand("doctor", "Show versions, processor, memory, disk, and what is missing.");
+  auto* command =
+      app.add_subcommand("doctor", "Show versions, processor, memory, disk, and what is missing.");
   command->callback([&program] { program.action = [&program] { return doctor(program); }; });
 }
 

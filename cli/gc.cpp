@@ -29,8 +29,11 @@ std::int64_t parse_age(const std::string& text) {
     used = 0;
   }
   const std::string unit = text.substr(used);
-  const double seconds = unit == "d" ? 86400 : unit == "h" ? 3600 : unit == "m" ? 60
-                       : unit == "s" ? 1 : 0;
+  const double seconds = unit == "d"   ? 86400
+                         : unit == "h" ? 3600
+                         : unit == "m" ? 60
+                         : unit == "s" ? 1
+                                       : 0;
   if (used == 0 || number < 0 || seconds == 0) {
     throw Error(fmt::format("--older-than {}: write a number with d, h, m or s, such as 30d", text),
                 ErrorKind::usage);
@@ -77,8 +80,9 @@ class Sweeper {
     const auto lock = Lock::try_lock(store_.lock_file(job));
     if (!lock) return;  // Someone is at work on it.
     const auto found = store_.find(job);
-    count(store_.result_dir(job), fmt::format("result   {:<12} {}", found ? found->record.stage : "?",
-                                              job.key.substr(0, 12)));
+    count(store_.result_dir(job),
+          fmt::format("result   {:<12} {}", found ? found->record.stage : "?",
+                      job.key.substr(0, 12)));
     if (!apply_) return;
     store_.remove(job);
     recorder.forget_result(job);
@@ -136,14 +140,18 @@ int gc(const Program& program, const GcArguments& arguments) {
 }  // namespace
 
 void add_gc_command(CLI::App& app, Program& program) {
-  auto* command = app.add_subcommand("gc", "Remove results that no run needs (says what; --apply does it).");
+  auto* command =
+      app.add_subcommand("gc", "Remove results that no run needs (says what; --apply does it).");
   auto arguments = std::make_shared<GcArguments>();
   command->add_flag("--apply", arguments->apply, "Remove, and not only say what would be removed.");
-  command->add_option("--keep-last", arguments->keep_last,
-                      "Also drop the outputs of all but the last N finished runs.")
-      ->type_name("N")->check(CLI::NonNegativeNumber);
-  command->add_option("--older-than", arguments->older_than,
-                      "Also drop the outputs of finished runs older than this, such as 30d.")
+  command
+      ->add_option("--keep-last", arguments->keep_last,
+                   "Also drop the outputs of all but the last N finished runs.")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--older-than", arguments->older_than,
+                   "Also drop the outputs of finished runs older than this, such as 30d.")
       ->type_name("AGE");
   command->callback([&program, arguments] {
     program.action = [&program, arguments] { return gc(program, *arguments); };

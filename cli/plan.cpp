@@ -1,11 +1,12 @@
 // `cifarpipe plan FILE`: what `run` would do, and why. Changes nothing.
+#include "pipeline/plan.hpp"
+
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/session.hpp"
-#include "pipeline/plan.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -30,12 +31,12 @@ void print_json(const Configuration& configuration, const JobGraph& graph,
     for (std::size_t s = 0; s < cell.stages.size(); ++s) {
       if (graph.cell_jobs[c][s] == JobGraph::kSkipped) continue;
       const Decision& d = decisions[graph.cell_jobs[c][s]];
-      list.push_back({{"cell", configuration.has_matrix ? ordered_json(cell.name)
-                                                        : ordered_json(nullptr)},
-                      {"stage", cell.stages[s].name},
-                      {"action", to_string(d.action)},
-                      {"reason", d.reason},
-                      {"key", d.key.empty() ? ordered_json(nullptr) : ordered_json(d.key)}});
+      list.push_back(
+          {{"cell", configuration.has_matrix ? ordered_json(cell.name) : ordered_json(nullptr)},
+           {"stage", cell.stages[s].name},
+           {"action", to_string(d.action)},
+           {"reason", d.reason},
+           {"key", d.key.empty() ? ordered_json(nullptr) : ordered_json(d.key)}});
     }
   }
   fmt::print("{}\n", list.dump(2));
@@ -59,9 +60,9 @@ void print_text(const Configuration& configuration, const JobGraph& graph,
     fmt::print("{:<{}}  {:<6}  {}{}\n", job.instance->name, widest, to_string(d.action), d.reason,
                cell);
   }
-  fmt::print("{} of {} jobs to run{}\n", due, graph.jobs.size(),
-             configuration.has_matrix ? fmt::format(" for {} cells", configuration.cells.size())
-                                      : "");
+  fmt::print(
+      "{} of {} jobs to run{}\n", due, graph.jobs.size(),
+      configuration.has_matrix ? fmt::format(" for {} cells", configuration.cells.size()) : "");
 }
 
 int plan(const Program& program, const PlanArguments& arguments) {

@@ -63,9 +63,8 @@ class TextProgress : public RunObserver {
     live.label = name_of(job);
     live.start = live.last_plain = steady_clock::now();
     if (verbosity_ == Verbosity::quiet) return;
-    const std::string how = from_checkpoint
-                                ? fmt::format("attempt {}, from its checkpoint", attempt)
-                                : reason;
+    const std::string how =
+        from_checkpoint ? fmt::format("attempt {}, from its checkpoint", attempt) : reason;
     if (!live_ || from_checkpoint) {
       line(fmt::format("{:<14} {}", live.label, paint(kDim, how)));
     }
@@ -98,8 +97,8 @@ class TextProgress : public RunObserver {
       if (verbosity_ == Verbosity::quiet) return;
       std::string text = fmt::format("{:<14} ", name_of(job));
       if (end.action == "run") {
-        text += fmt::format("{} {:>9}", paint(kGreen, "done      "),
-                            duration_text(end.usage.wall_ms));
+        text +=
+            fmt::format("{} {:>9}", paint(kGreen, "done      "), duration_text(end.usage.wall_ms));
       } else {
         text += fmt::format("{} {:>9}", paint(kDim, fmt::format("{:<10}", end.action)), "");
       }
@@ -174,9 +173,9 @@ class TextProgress : public RunObserver {
   }
 
   std::string progress_line(const Live& live, std::size_t columns) const {
-    const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
-                             steady_clock::now() - live.start)
-                             .count();
+    const auto elapsed =
+        std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - live.start)
+            .count();
     const Event& p = live.progress;
     std::string text = fmt::format("{:<14} ", live.label);
     if (p.total > 0) {
@@ -192,8 +191,8 @@ class TextProgress : public RunObserver {
       }
     } else {
       text += duration_text(elapsed);
-      if (p.done > 0) text += fmt::format("  {} {}", amount(p.done, p.unit),
-                                          p.unit == "bytes" ? "" : p.unit);
+      if (p.done > 0)
+        text += fmt::format("  {} {}", amount(p.done, p.unit), p.unit == "bytes" ? "" : p.unit);
     }
     if (!p.text.empty()) text += "  " + p.text;
     return cut(text, columns);
@@ -233,7 +232,9 @@ std::string duration_text(std::int64_t ms) {
   return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
 }
 
-std::string figure_text(double value) { return fmt::format("{:.4g}", value); }
+std::string figure_text(double value) {
+  return fmt::format("{:.4g}", value);
+}
 
 std::unique_ptr<RunObserver> make_text_progress(Verbosity verbosity, bool live, bool color) {
   return std::make_unique<TextProgress>(verbosity, live, color);

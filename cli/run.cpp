@@ -113,9 +113,9 @@ int open_runs(RunBook& book, RunObserver& observer) {
   bool told = false;
   while (const auto alive = book.open_all()) {
     if (!told) {
-      observer.message(LogLevel::info,
-                       fmt::format("{} is being carried out by another cifarpipe; waiting for it",
-                                   alive->name));
+      observer.message(
+          LogLevel::info,
+          fmt::format("{} is being carried out by another cifarpipe; waiting for it", alive->name));
       told = true;
     }
     sigset_t stop;
@@ -174,7 +174,8 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
   fmt::print(stderr, "to go on: {}\n", again(program));
 }
 
-/// The recorded results of a run that was finished before, as if its stages had just been looked at.
+/// The recorded results of a run that was finished before, as if its stages had just been looked
+/// at.
 void show_finished(const Configuration& configuration, const RunBook& book, Recorder& recorder,
                    Store& store, RunObserver& observer) {
   for (const RunBook::Entry& entry : book.entries()) {
@@ -199,9 +200,8 @@ void show_finished(const Configuration& configuration, const RunBook& book, Reco
           end.finals[at->second] = p;
         }
       }
-      observer.job_ended({0, stage.name, configuration.cells[entry.cell].name,
-                          stage.type->description.name},
-                         end);
+      observer.job_ended(
+          {0, stage.name, configuration.cells[entry.cell].name, stage.type->description.name}, end);
     }
   }
 }
@@ -221,10 +221,9 @@ int run(const Program& program, const RunArguments& arguments) {
   const Verbosity verbosity = arguments.quiet     ? Verbosity::quiet
                               : arguments.verbose ? Verbosity::verbose
                                                   : Verbosity::normal;
-  const auto observer = arguments.json ? make_json_progress()
-                                       : make_text_progress(verbosity, live, program.color);
-  RunBook book(loaded.configuration, graph, planner, session.store(), session.recorder(),
-               *observer,
+  const auto observer =
+      arguments.json ? make_json_progress() : make_text_progress(verbosity, live, program.color);
+  RunBook book(loaded.configuration, graph, planner, session.store(), session.recorder(), *observer,
                book_options(program, arguments, loaded.configuration, world.machine));
   if (const int signal = open_runs(book, *observer); signal != 0) return 128 + signal;
   if (book.all_finished()) {
@@ -250,26 +249,37 @@ int run(const Program& program, const RunArguments& arguments) {
 }  // namespace
 
 void add_run_command(CLI::App& app, Program& program) {
-  auto* command = app.add_subcommand("run", "Carry out a pipeline: run what has to, skip what is done.");
+  auto* command =
+      app.add_subcommand("run", "Carry out a pipeline: run what has to, skip what is done.");
   auto arguments = std::make_shared<RunArguments>();
   add_config_arguments(*command, arguments->config);
-  command->add_option("--force", arguments->forcing.stages, "Run STAGE although its result is there.")
-      ->type_name("STAGE")->allow_extra_args(false);
+  command
+      ->add_option("--force", arguments->forcing.stages, "Run STAGE although its result is there.")
+      ->type_name("STAGE")
+      ->allow_extra_args(false);
   command->add_option("--from", arguments->forcing.from, "Run STAGE and all after it again.")
-      ->type_name("STAGE")->allow_extra_args(false);
+      ->type_name("STAGE")
+      ->allow_extra_args(false);
   command->add_option("--until", arguments->until, "Only STAGE and what it needs.")
-      ->type_name("STAGE")->allow_extra_args(false);
+      ->type_name("STAGE")
+      ->allow_extra_args(false);
   command->add_flag("--no-cache", arguments->forcing.all, "Run every stage again.");
-  command->add_option("--accept-code", arguments->accept_code,
-                      "Take over STAGE's result of older plugin code.")
-      ->type_name("STAGE")->allow_extra_args(false);
-  command->add_flag("--new-run", arguments->new_run, "Make a new row even if an equal run is there.");
+  command
+      ->add_option("--accept-code", arguments->accept_code,
+                   "Take over STAGE's result of older plugin code.")
+      ->type_name("STAGE")
+      ->allow_extra_args(false);
+  command->add_flag("--new-run", arguments->new_run,
+                    "Make a new row even if an equal run is there.");
   command->add_option("--name", arguments->name, "The run's name.");
   command->add_option("--tag", arguments->tags, "A tag of the run, KEY=VALUE.")
-      ->type_name("K=V")->allow_extra_args(false);
+      ->type_name("K=V")
+      ->allow_extra_args(false);
   command->add_option("--note", arguments->note, "A note for the run.");
   command->add_option("--slots", arguments->slots, "Jobs at once, at most.")
-      ->type_name("N")->check(CLI::Range(1, 1024))->capture_default_str();
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   command->add_flag("--keep-going", arguments->keep_going,
                     "After a failure go on with what does not depend on it.");
   command->add_flag("--json", arguments->json, "One JSON object a line on stdout.");

@@ -139,8 +139,8 @@ int path(const Program& program, const RunsArguments& arguments) {
   if (!result) {
     std::vector<std::string> names;
     for (const StageRow& row : found.row().stages) names.push_back(row.stage.name);
-    throw Error(fmt::format("run {} has no result of a stage '{}'; its stages: {}",
-                            found.run.name, stage, fmt::join(names, ", ")),
+    throw Error(fmt::format("run {} has no result of a stage '{}'; its stages: {}", found.run.name,
+                            stage, fmt::join(names, ", ")),
                 ErrorKind::usage);
   }
   if (dot == std::string::npos) {
@@ -195,9 +195,10 @@ int set_deleted(const Program& program, const RunsArguments& arguments, bool del
   }
   found.session.sqlite().set_deleted(found.run.id, deleted);
   fmt::print("{} {}\n", found.run.name,
-             deleted ? "deleted (`cifarpipe runs restore` brings it back; `cifarpipe gc` frees what "
-                       "only it needed)"
-                     : "restored");
+             deleted
+                 ? "deleted (`cifarpipe runs restore` brings it back; `cifarpipe gc` frees what "
+                   "only it needed)"
+                 : "restored");
   return 0;
 }
 
@@ -220,11 +221,14 @@ void add_runs_command(CLI::App& app, Program& program) {
   family->require_subcommand(1);
   auto a = std::make_shared<RunsArguments>();
   Program* p = &program;
-  auto* c = add(*family, program, a, "list", "All runs, newest first.", [p, a] { return list(*p, *a); });
+  auto* c =
+      add(*family, program, a, "list", "All runs, newest first.", [p, a] { return list(*p, *a); });
   c->add_option("--experiment", a->filter.experiment, "Only those of this experiment.");
   c->add_option("--status", a->filter.status, "Only RUNNING, FINISHED, FAILED or KILLED ones.")
       ->check(CLI::IsMember({"RUNNING", "FINISHED", "FAILED", "KILLED"}, CLI::ignore_case));
-  c->add_option("--limit", a->filter.limit, "At most N.")->type_name("N")->check(CLI::PositiveNumber);
+  c->add_option("--limit", a->filter.limit, "At most N.")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   c->add_flag("--all", a->filter.deleted, "Deleted ones too.");
   c->add_flag("--json", a->json, "A JSON list.");
   c = add(*family, program, a, "show", "Everything about a run.", [p, a] { return show(*p, *a); });
@@ -238,11 +242,13 @@ void add_runs_command(CLI::App& app, Program& program) {
   c = add(*family, program, a, "path", "Where a run, or a stage's result, lies.",
           [p, a] { return path(*p, *a); });
   c->add_option("STAGE", a->key, "STAGE or STAGE.PORT.");
-  c = add(*family, program, a, "tag", "Set tags; KEY= removes one.", [p, a] { return tag(*p, *a); });
+  c = add(*family, program, a, "tag", "Set tags; KEY= removes one.",
+          [p, a] { return tag(*p, *a); });
   c->add_option("PAIRS", a->pairs, "KEY=VALUE …")->required();
   c = add(*family, program, a, "note", "Set the note.", [p, a] { return note(*p, *a); });
   c->add_option("TEXT", a->text, "The note; empty removes it.")->required();
-  c = add(*family, program, a, "rename", "Give a run another name.", [p, a] { return rename(*p, *a); });
+  c = add(*family, program, a, "rename", "Give a run another name.",
+          [p, a] { return rename(*p, *a); });
   c->add_option("NAME", a->text, "The new name; a taken one gets -2.")->required();
   add(*family, program, a, "delete", "Hide a run; gc then frees what only it needed.",
       [p, a] { return set_deleted(*p, *a, true); });

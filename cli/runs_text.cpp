@@ -135,8 +135,8 @@ std::string metrics_table(const std::vector<MetricSummary>& metrics) {
 
 std::string run_page(const RunRow& row) {
   const RunRecord& run = row.run;
-  std::string out = fmt::format("{}  {}{}\n", run.name, to_string(run.status),
-                                row.deleted ? " (deleted)" : "");
+  std::string out =
+      fmt::format("{}  {}{}\n", run.name, to_string(run.status), row.deleted ? " (deleted)" : "");
   Table head;
   head.add({"id", run.id});
   head.add({"experiment", run.experiment});

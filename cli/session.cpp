@@ -27,7 +27,9 @@ Session::Session(const Program& program)
 
 Session::~Session() = default;
 
-Recorder& Session::recorder() { return *recorder_; }
+Recorder& Session::recorder() {
+  return *recorder_;
+}
 
 GraphWorld Session::world(const Configuration& configuration) {
   GraphWorld world;

@@ -85,10 +85,10 @@ class GraphBuilder {
     for (const auto& [port, source] : job.instance->inputs) {
       JobInput input = resolve_input(cell, port, source);
       // A result of an earlier run is known by its content, here as in the key.
-      identities.emplace_back(port, input.producer == JobInput::kEarlierRun
-                                        ? input.earlier_digest
-                                        : graph_.jobs[input.producer].identity + "." +
-                                              input.producer_port);
+      identities.emplace_back(
+          port, input.producer == JobInput::kEarlierRun
+                    ? input.earlier_digest
+                    : graph_.jobs[input.producer].identity + "." + input.producer_port);
       job.inputs.push_back(std::move(input));
     }
     job.identity = sha256(key_document(job.parts, identities));

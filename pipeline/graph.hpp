@@ -22,7 +22,7 @@ struct JobInput {
   std::string port;
   std::size_t producer = kEarlierRun;  ///< Index into JobGraph::jobs.
   std::string producer_port;
-  JobRef earlier;  ///< For kEarlierRun: the result,
+  JobRef earlier;              ///< For kEarlierRun: the result,
   std::string earlier_digest;  ///< and the digest of its port.
 };
 

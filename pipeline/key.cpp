@@ -17,14 +17,20 @@ std::string json_string(const std::string& text) {
   return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::string canonical(bool v) { return v ? "true" : "false"; }
-std::string canonical(std::int64_t v) { return std::to_string(v); }
+std::string canonical(bool v) {
+  return v ? "true" : "false";
+}
+std::string canonical(std::int64_t v) {
+  return std::to_string(v);
+}
 // JSON has no NaN; a schema range keeps it out of most parameters, quotes keep the rest readable.
 std::string canonical(double v) {
   const std::string text = number_text(v);
   return text.find('n') == std::string::npos ? text : json_string(text);
 }
-std::string canonical(const std::string& v) { return json_string(v); }
+std::string canonical(const std::string& v) {
+  return json_string(v);
+}
 
 template <class T>
 std::string canonical_list(const std::vector<T>& values) {
@@ -135,9 +141,9 @@ std::string key_document(const KeyParts& parts,
   Members members;
   members["format"] = std::to_string(kResultFormat);
   members["stage"] = json_string(stage.name);
-  members["code"] = json_string(parts.code == CodeIdentity::build
-                                    ? type.build_id
-                                    : fmt::format("revision {}", stage.revision));
+  members["code"] =
+      json_string(parts.code == CodeIdentity::build ? type.build_id
+                                                    : fmt::format("revision {}", stage.revision));
   members["params"] = params_object(parts);
   Members ports;
   for (const auto& [port, digest] : inputs) ports[port] = json_string(digest);
@@ -185,9 +191,11 @@ std::vector<std::string> explain_change(const std::string& before, const std::st
   if (a.value("code", "") != b.value("code", "")) {
     changes.push_back(fmt::format("{} was rebuilt", instance));
   }
-  compare_members({{"libtorch", a.value("libtorch", json())}, {"salt", a.value("salt", json())},
+  compare_members({{"libtorch", a.value("libtorch", json())},
+                   {"salt", a.value("salt", json())},
                    {"result format", a.value("format", json())}},
-                  {{"libtorch", b.value("libtorch", json())}, {"salt", b.value("salt", json())},
+                  {{"libtorch", b.value("libtorch", json())},
+                   {"salt", b.value("salt", json())},
                    {"result format", b.value("format", json())}},
                   "", changes);
   return changes;

@@ -56,8 +56,8 @@ std::uint64_t memory_limit() {
   struct sysinfo info {};
   std::uint64_t bytes = ~0ull;
   if (sysinfo(&info) == 0) bytes = static_cast<std::uint64_t>(info.totalram) * info.mem_unit;
-  for (const char* file : {"/sys/fs/cgroup/memory.max",
-                           "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+  for (const char* file :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     const std::string line = first_line(file);
     if (!line.empty() && line != "max") {
       bytes = std::min<std::uint64_t>(bytes, std::strtoull(line.c_str(), nullptr, 10));
@@ -90,8 +90,8 @@ void detect_bf16(Machine& machine) {
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & (1u << 27)) == 0) return;  // OSXSAVE
   const std::uint64_t enabled = xcr0();
-  const bool zmm = (enabled & 0xe6) == 0xe6;           // SSE, AVX, opmask, ZMM
-  const bool tiles = (enabled & 0x60000) == 0x60000;   // TILECFG, TILEDATA
+  const bool zmm = (enabled & 0xe6) == 0xe6;          // SSE, AVX, opmask, ZMM
+  const bool tiles = (enabled & 0x60000) == 0x60000;  // TILECFG, TILEDATA
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return;
   const unsigned subleaves = a;
   machine.amx_bf16 = tiles && (d & (1u << 22)) != 0 && (d & (1u << 24)) != 0;

@@ -13,18 +13,18 @@ namespace cifarpipe {
 
 /// Which job an event is about.
 struct JobLabel {
-  std::size_t job = 0;       ///< Index in the graph.
-  std::string stage;         ///< Instance name.
-  std::string cell;          ///< Empty without a matrix; "N cells" for a shared job.
+  std::size_t job = 0;  ///< Index in the graph.
+  std::string stage;    ///< Instance name.
+  std::string cell;     ///< Empty without a matrix; "N cells" for a shared job.
   std::string uses;
 };
 
 /// How a job ended.
 struct JobEnd {
-  std::string action;  ///< "run", "cached", "reproduced", "accepted"
-  std::string status;  ///< "finished", "failed", "killed", "skipped"
-  std::string reason;  ///< Why it ran, or why it was skipped.
-  std::string message;  ///< Why it failed; several lines are possible.
+  std::string action;                   ///< "run", "cached", "reproduced", "accepted"
+  std::string status;                   ///< "finished", "failed", "killed", "skipped"
+  std::string reason;                   ///< Why it ran, or why it was skipped.
+  std::string message;                  ///< Why it failed; several lines are possible.
   std::vector<std::string> last_lines;  ///< What its process printed last, if it failed.
   Usage usage;
   std::string key;

@@ -10,16 +10,18 @@ namespace cifarpipe {
 
 std::string_view to_string(Action action) {
   switch (action) {
-    case Action::run: return "run";
-    case Action::cached: return "cached";
-    case Action::maybe: return "maybe";
+    case Action::run:
+      return "run";
+    case Action::cached:
+      return "cached";
+    case Action::maybe:
+      return "maybe";
   }
   return "";
 }
 
-
 void require_stages(const Configuration& configuration, const std::vector<std::string>& names,
-                 std::string_view option) {
+                    std::string_view option) {
   std::vector<std::string> known;
   for (const Cell& cell : configuration.cells) {
     for (const StageInstance& stage : cell.stages) known.push_back(stage.name);
@@ -27,8 +29,8 @@ void require_stages(const Configuration& configuration, const std::vector<std::s
   for (const std::string& name : names) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     const std::string near = nearest(name, known);
-    throw Error(fmt::format("{} {}: {} has no stage '{}'{}", option, name, configuration.file,
-                            name, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)),
+    throw Error(fmt::format("{} {}: {} has no stage '{}'{}", option, name, configuration.file, name,
+                            near.empty() ? "" : fmt::format("; did you mean '{}'?", near)),
                 ErrorKind::usage);
   }
 }
@@ -42,8 +44,8 @@ Planner::Planner(const Configuration& configuration, const JobGraph& graph, Stor
     std::vector<bool> forced = downstream_of(cell, forcing.from);
     for (std::size_t i = 0; i < cell.stages.size(); ++i) {
       const std::string& name = cell.stages[i].name;
-      const bool named = std::find(forcing.stages.begin(), forcing.stages.end(), name) !=
-                         forcing.stages.end();
+      const bool named =
+          std::find(forcing.stages.begin(), forcing.stages.end(), name) != forcing.stages.end();
       if (forcing.all || named) forced[i] = true;
     }
     forced_.push_back(std::move(forced));
@@ -65,8 +67,7 @@ std::string Planner::forced_set(std::size_t cell) const {
   return fmt::format("{}", fmt::join(names, ","));
 }
 
-Decision Planner::decide(std::size_t index,
-                         const std::vector<std::optional<StoredResult>>& results,
+Decision Planner::decide(std::size_t index, const std::vector<std::optional<StoredResult>>& results,
                          bool ignore_force) const {
   const Job& job = graph_.jobs[index];
   Decision decision;
@@ -82,8 +83,7 @@ Decision Planner::decide(std::size_t index,
         waits_for.push_back(name);
       }
     } else {
-      inputs.emplace_back(input.port,
-                          port_digest(*results[input.producer], input.producer_port));
+      inputs.emplace_back(input.port, port_digest(*results[input.producer], input.producer_port));
     }
   }
   if (!waits_for.empty()) {
@@ -143,9 +143,8 @@ std::string mermaid(const Configuration& configuration, const JobGraph& graph,
     const Job& job = graph.jobs[i];
     std::string label = job.instance->name;
     if (configuration.has_matrix) {
-      label += job.users.size() == 1
-                   ? "<br/>" + configuration.cells[job.users.front().cell].name
-                   : fmt::format("<br/>{} cells", job.users.size());
+      label += job.users.size() == 1 ? "<br/>" + configuration.cells[job.users.front().cell].name
+                                     : fmt::format("<br/>{} cells", job.users.size());
     }
     out += fmt::format("  j{}[\"{}\"]:::{}\n", i, label, to_string(decisions[i].action));
     for (const JobInput& input : job.inputs) {

@@ -36,23 +36,32 @@ json value_json(const Value& value) {
       value);
 }
 
-double number_from(const json& text) { return std::strtod(text.get<std::string>().c_str(), nullptr); }
+double number_from(const json& text) {
+  return std::strtod(text.get<std::string>().c_str(), nullptr);
+}
 
 Value value_from(const json& pair) {
   const json& body = pair.at(1);
   switch (pair.at(0).get<std::size_t>()) {
-    case 0: return body.get<bool>();
-    case 1: return body.get<std::int64_t>();
-    case 2: return number_from(body);
-    case 3: return body.get<std::string>();
-    case 4: return body.get<std::vector<bool>>();
-    case 5: return body.get<std::vector<std::int64_t>>();
+    case 0:
+      return body.get<bool>();
+    case 1:
+      return body.get<std::int64_t>();
+    case 2:
+      return number_from(body);
+    case 3:
+      return body.get<std::string>();
+    case 4:
+      return body.get<std::vector<bool>>();
+    case 5:
+      return body.get<std::vector<std::int64_t>>();
     case 6: {
       std::vector<double> values;
       for (const json& text : body) values.push_back(number_from(text));
       return values;
     }
-    case 7: return body.get<std::vector<std::string>>();
+    case 7:
+      return body.get<std::vector<std::string>>();
     default: {
       Groups groups;
       for (const json& group : body) {
@@ -163,8 +172,7 @@ std::optional<std::pair<std::string, int>> receive_packet(int socket, int flags,
 bool send_order(int socket, const Order& order) {
   json j = {{"command", static_cast<int>(order.command)}};
   if (order.command == Command::job) j["job"] = job_json(order.job);
-  return send_packet(socket, j.dump(-1, ' ', false, json::error_handler_t::replace),
-                     order.lock_fd);
+  return send_packet(socket, j.dump(-1, ' ', false, json::error_handler_t::replace), order.lock_fd);
 }
 
 std::optional<Order> receive_order(int socket) {

@@ -31,7 +31,7 @@ struct JobOrder {
   std::uint64_t seed = 0;
   Numerics numerics;
   std::vector<std::pair<std::string, std::string>> inputs;  ///< Port → directory.
-  std::string work_dir;     ///< Output ports are made below it.
+  std::string work_dir;                                     ///< Output ports are made below it.
   std::string partial_dir;  ///< Checkpoints and the resume directory live here.
 };
 

@@ -109,9 +109,9 @@ std::string shell_line(const std::vector<std::string>& arguments) {
   std::string out;
   for (const std::string& a : arguments) {
     if (!out.empty()) out += ' ';
-    const bool plain =
-        !a.empty() && a.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                          "0123456789_-./=:,+@%") == std::string::npos;
+    const bool plain = !a.empty() && a.find_first_not_of(
+                                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                         "0123456789_-./=:,+@%") == std::string::npos;
     if (plain) {
       out += a;
     } else {

@@ -1,5 +1,5 @@
-// What a run was made of: the commit of the folder that holds its file, with what was changed since,
-// the command line, the host. Secrets never get this far in clear. Stateless: any thread.
+// What a run was made of: the commit of the folder that holds its file, with what was changed
+// since, the command line, the host. Secrets never get this far in clear. Stateless: any thread.
 #pragma once
 
 #include <filesystem>

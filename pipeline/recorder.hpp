@@ -21,20 +21,20 @@ std::string_view to_string(RunStatus status);  ///< "RUNNING", "FINISHED", "FAIL
 
 /// A run that is to get a row.
 struct NewRun {
-  std::string id;  ///< 32 hex digits, random.
-  std::string name;           ///< Wanted; a taken one gets "-2", "-3", ….
+  std::string id;    ///< 32 hex digits, random.
+  std::string name;  ///< Wanted; a taken one gets "-2", "-3", ….
   std::string experiment;
-  std::string parent_id;      ///< Empty: none.
+  std::string parent_id;  ///< Empty: none.
   std::optional<std::string> cell;
-  std::string identity;       ///< Of the run; equal for the same file called again.
-  std::string forced;         ///< The set of forced instances, sorted and joined; "" = none.
-  std::string folder;         ///< Absolute.
-  std::string command;        ///< The command line, redacted.
+  std::string identity;  ///< Of the run; equal for the same file called again.
+  std::string forced;    ///< The set of forced instances, sorted and joined; "" = none.
+  std::string folder;    ///< Absolute.
+  std::string command;   ///< The command line, redacted.
   std::string note;
   std::int64_t start_ms = 0;
-  std::vector<std::pair<std::string, Value>> params;           ///< "train.lr" → 0.001
+  std::vector<std::pair<std::string, Value>> params;  ///< "train.lr" → 0.001
   std::vector<std::pair<std::string, std::string>> tags;
-  std::vector<std::pair<std::string, std::string>> facts;      ///< commit, host, cpu, libtorch, …
+  std::vector<std::pair<std::string, std::string>> facts;  ///< commit, host, cpu, libtorch, …
 };
 
 struct RunRecord {
@@ -179,9 +179,7 @@ class Batch {
     if (recorder_ != nullptr) recorder_->end_batch(false);
   }
   Batch(const Batch&) = delete;
-  void commit() {
-    std::exchange(recorder_, nullptr)->end_batch(true);
-  }
+  void commit() { std::exchange(recorder_, nullptr)->end_batch(true); }
 
  private:
   Recorder* recorder_;

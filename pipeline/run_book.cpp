@@ -121,8 +121,8 @@ std::optional<RunRecord> RunBook::open_all() {
 
 bool RunBook::results_intact(const Entry& entry) const {
   for (const std::size_t s : entry.stages) {
-    const auto job = recorder_.run_stage_job(entry.record.id,
-                                             configuration_.cells[entry.cell].stages[s].name);
+    const auto job =
+        recorder_.run_stage_job(entry.record.id, configuration_.cells[entry.cell].stages[s].name);
     if (!job || !store_.find(*job)) return false;
   }
   return true;
@@ -159,10 +159,9 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
 }
 
 std::string RunBook::default_name(const Entry& entry, const std::string& id) const {
-  const std::string base = options_.name.value_or(
-      fmt::format("{}-{}", configuration_.name,
-                  (entries_.front().record.id.empty() ? id : entries_.front().record.id)
-                      .substr(0, 6)));
+  const std::string base = options_.name.value_or(fmt::format(
+      "{}-{}", configuration_.name,
+      (entries_.front().record.id.empty() ? id : entries_.front().record.id).substr(0, 6)));
   if (entry.is_parent) return base;
   const std::string cell = configuration_.cells[entry.cell].name;
   std::string name = configuration_.has_matrix ? base + "/" + cell : base;
@@ -200,7 +199,8 @@ NewRun RunBook::new_row(const Entry& entry) const {
       for (const auto& [name, value] : stage.params) {
         const FieldInfo* field = stage.type->description.params.find(name);
         const bool secret = field != nullptr && field->secret;
-        row.params.emplace_back(stage.name + "." + name, secret ? Value(std::string("***")) : value);
+        row.params.emplace_back(stage.name + "." + name,
+                                secret ? Value(std::string("***")) : value);
       }
       const Job& job = graph_.jobs[graph_.cell_jobs[entry.cell][s]];
       if (stage.type->description.uses_seed) {
@@ -212,8 +212,7 @@ NewRun RunBook::new_row(const Entry& entry) const {
     }
     row.params.emplace_back("pipeline.seed", static_cast<std::int64_t>(cell.seed));
   }
-  row.folder =
-      (store_.root() / RunFolder::folder_name(row.start_ms, row.name, row.id)).string();
+  row.folder = (store_.root() / RunFolder::folder_name(row.start_ms, row.name, row.id)).string();
   return row;
 }
 
@@ -252,8 +251,8 @@ bool RunBook::forced_already_done(std::size_t job) const {
     if (entry.how != RunObserver::Opened::continued || entry.is_parent) continue;
     for (const std::size_t s : entry.stages) {
       if (graph_.cell_jobs[entry.cell][s] != job) continue;
-      const auto done = recorder_.run_stage_job(entry.record.id,
-                                                configuration_.cells[entry.cell].stages[s].name);
+      const auto done =
+          recorder_.run_stage_job(entry.record.id, configuration_.cells[entry.cell].stages[s].name);
       if (done && store_.find(*done)) return true;
     }
   }
@@ -326,9 +325,9 @@ void RunBook::close_all(RunStatus otherwise, const std::string& message) {
     if (!entry.open) continue;
     if (entry.is_parent) {
       const RunStatus status = failed > 0 ? RunStatus::failed : otherwise;
-      close_entry(entry, status,
-                  failed > 0 ? fmt::format("{} of {} runs failed", failed, entries_.size() - 1)
-                             : message);
+      close_entry(
+          entry, status,
+          failed > 0 ? fmt::format("{} of {} runs failed", failed, entries_.size() - 1) : message);
       continue;
     }
     if (entry.failed) ++failed;

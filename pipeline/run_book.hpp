@@ -23,7 +23,7 @@ struct RunBookOptions {
   std::vector<std::pair<std::string, std::string>> tags;
   std::string command;
   std::vector<std::pair<std::string, std::string>> facts;
-  std::string diff;  ///< For changes.diff.
+  std::string diff;                  ///< For changes.diff.
   std::vector<std::string> secrets;  ///< Values never to be written in clear.
 };
 

@@ -69,7 +69,9 @@ void RunFolder::link_stage(const std::string& stage, const std::filesystem::path
                              path_ / "stages" / stage);
 }
 
-void RunFolder::touch() const { futimens(alive_.fd(), nullptr); }
+void RunFolder::touch() const {
+  futimens(alive_.fd(), nullptr);
+}
 
 void RunFolder::close() {
   if (log_fd_ >= 0) ::close(log_fd_);
@@ -92,6 +94,8 @@ RunFolder& RunFolder::operator=(RunFolder&& other) noexcept {
   return *this;
 }
 
-RunFolder::~RunFolder() { close(); }
+RunFolder::~RunFolder() {
+  close();
+}
 
 }  // namespace cifarpipe

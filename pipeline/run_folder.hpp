@@ -1,5 +1,5 @@
-// The folder of one run below `runs/`: what a person opens. The truth about results is in the store;
-// here are the configuration, the log, links to the results, and the lock that says "alive".
+// The folder of one run below `runs/`: what a person opens. The truth about results is in the
+// store; here are the configuration, the log, links to the results, and the lock that says "alive".
 // One thread.
 #pragma once
 

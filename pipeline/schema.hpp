@@ -32,16 +32,16 @@ namespace cifarpipe {
 struct FieldInfo {
   std::string name;
   Type type = Type::string;
-  std::string help;             ///< One sentence.
-  Value default_value;          ///< Meaningless when `required`.
+  std::string help;     ///< One sentence.
+  Value default_value;  ///< Meaningless when `required`.
   bool required = false;
   std::optional<double> minimum;  ///< Inclusive; also holds for each element of an array.
   std::optional<double> maximum;
   std::vector<std::string> choices;  ///< For strings (and elements of string arrays); empty = any.
   std::string unit;                  ///< "epochs", "bytes", …; empty if it has none.
-  std::string deprecated;  ///< What to use instead; empty if it is not deprecated.
-  bool no_effect = false;  ///< Does not change results, so it is not in the key.
-  bool secret = false;     ///< Never shown or stored; implies no_effect; may come from `{ env = }`.
+  std::string deprecated;            ///< What to use instead; empty if it is not deprecated.
+  bool no_effect = false;            ///< Does not change results, so it is not in the key.
+  bool secret = false;  ///< Never shown or stored; implies no_effect; may come from `{ env = }`.
   /// For paths: the digest of the *content* of what it names is in the key. A value that equals a
   /// keyword is a keyword, else one with "://" is a URL, else it is a path.
   bool input_path = false;
@@ -85,24 +85,54 @@ namespace detail {
 
 template <class T>
 struct TypeOf;  // A member of another type than those below cannot be a parameter.
-template <> struct TypeOf<bool> { static constexpr Type value = Type::boolean; };
-template <> struct TypeOf<int> { static constexpr Type value = Type::integer; };
-template <> struct TypeOf<std::int64_t> { static constexpr Type value = Type::integer; };
-template <> struct TypeOf<double> { static constexpr Type value = Type::number; };
-template <> struct TypeOf<std::string> { static constexpr Type value = Type::string; };
-template <> struct TypeOf<std::filesystem::path> { static constexpr Type value = Type::path; };
-template <> struct TypeOf<std::vector<bool>> { static constexpr Type value = Type::boolean_array; };
-template <> struct TypeOf<std::vector<std::int64_t>> {
+template <>
+struct TypeOf<bool> {
+  static constexpr Type value = Type::boolean;
+};
+template <>
+struct TypeOf<int> {
+  static constexpr Type value = Type::integer;
+};
+template <>
+struct TypeOf<std::int64_t> {
+  static constexpr Type value = Type::integer;
+};
+template <>
+struct TypeOf<double> {
+  static constexpr Type value = Type::number;
+};
+template <>
+struct TypeOf<std::string> {
+  static constexpr Type value = Type::string;
+};
+template <>
+struct TypeOf<std::filesystem::path> {
+  static constexpr Type value = Type::path;
+};
+template <>
+struct TypeOf<std::vector<bool>> {
+  static constexpr Type value = Type::boolean_array;
+};
+template <>
+struct TypeOf<std::vector<std::int64_t>> {
   static constexpr Type value = Type::integer_array;
 };
-template <> struct TypeOf<std::vector<double>> { static constexpr Type value = Type::number_array; };
-template <> struct TypeOf<std::vector<std::string>> {
+template <>
+struct TypeOf<std::vector<double>> {
+  static constexpr Type value = Type::number_array;
+};
+template <>
+struct TypeOf<std::vector<std::string>> {
   static constexpr Type value = Type::string_array;
 };
-template <> struct TypeOf<std::vector<std::filesystem::path>> {
+template <>
+struct TypeOf<std::vector<std::filesystem::path>> {
   static constexpr Type value = Type::path_array;
 };
-template <> struct TypeOf<Groups> { static constexpr Type value = Type::groups; };
+template <>
+struct TypeOf<Groups> {
+  static constexpr Type value = Type::groups;
+};
 
 template <class T>
 Value to_value(const T& v) {
@@ -133,12 +163,24 @@ void from_value(T& out, const Value& v) {
   }
 }
 
-inline Value rule_value(const char* v) { return std::string(v); }
-inline Value rule_value(std::string v) { return v; }
-inline Value rule_value(bool v) { return v; }
-inline Value rule_value(int v) { return static_cast<std::int64_t>(v); }
-inline Value rule_value(std::int64_t v) { return v; }
-inline Value rule_value(double v) { return v; }
+inline Value rule_value(const char* v) {
+  return std::string(v);
+}
+inline Value rule_value(std::string v) {
+  return v;
+}
+inline Value rule_value(bool v) {
+  return v;
+}
+inline Value rule_value(int v) {
+  return static_cast<std::int64_t>(v);
+}
+inline Value rule_value(std::int64_t v) {
+  return v;
+}
+inline Value rule_value(double v) {
+  return v;
+}
 
 template <class T>
 Condition compare(const Param& p, Condition::Op op, const T& v) {
@@ -152,14 +194,14 @@ Condition compare(const Param& p, Condition::Op op, const T& v) {
 }  // namespace detail
 
 // Templates, so that a string literal does not decay into bool.
-#define CIFARPIPE_PARAM_OP(symbol, name)                              \
-  template <class T>                                                  \
-  Condition operator symbol(const Param& p, const T& v) {             \
-    return detail::compare(p, Condition::Op::name, v);                \
-  }                                                                   \
-  template <std::size_t N>                                            \
-  Condition operator symbol(const Param& p, const char (&v)[N]) {     \
-    return detail::compare(p, Condition::Op::name, std::string(v));   \
+#define CIFARPIPE_PARAM_OP(symbol, name)                            \
+  template <class T>                                                \
+  Condition operator symbol(const Param& p, const T& v) {           \
+    return detail::compare(p, Condition::Op::name, v);              \
+  }                                                                 \
+  template <std::size_t N>                                          \
+  Condition operator symbol(const Param& p, const char(&v)[N]) {    \
+    return detail::compare(p, Condition::Op::name, std::string(v)); \
   }
 CIFARPIPE_PARAM_OP(==, equal)
 CIFARPIPE_PARAM_OP(!=, not_equal)

@@ -225,8 +225,7 @@ void Supervisor::handle_event(Slot& slot, const Event& event) {
     case Event::Kind::log: {
       constexpr const char* kLevels[] = {"debug", "info", "warning", "error"};
       for (const std::string& line : printable_lines(event.text)) {
-        book_.log(active.job,
-                  fmt::format("{}: {}", kLevels[static_cast<int>(event.level)], line));
+        book_.log(active.job, fmt::format("{}: {}", kLevels[static_cast<int>(event.level)], line));
         observer_.job_log(label(active.job), event.level, line);
       }
       break;
@@ -237,7 +236,9 @@ void Supervisor::handle_event(Slot& slot, const Event& event) {
       observer_.job_progress(label(active.job), shown);
       break;
     }
-    case Event::Kind::record: active.facts.emplace_back(event.name, event.text); break;
+    case Event::Kind::record:
+      active.facts.emplace_back(event.name, event.text);
+      break;
     case Event::Kind::outputs: {
       if (active.outputs.empty() || active.outputs.back().port != event.name) {
         active.outputs.push_back({event.name, {}});
@@ -246,7 +247,9 @@ void Supervisor::handle_event(Slot& slot, const Event& event) {
       files.insert(files.end(), event.files.begin(), event.files.end());
       break;
     }
-    case Event::Kind::done: finish_active(slot, event); break;
+    case Event::Kind::done:
+      finish_active(slot, event);
+      break;
     case Event::Kind::failed:
       drain(slot);
       fail_active(slot, event.text, event.exit_code, event.usage);
@@ -258,7 +261,8 @@ void Supervisor::handle_event(Slot& slot, const Event& event) {
       retire(slot);
       break;
     case Event::Kind::checkpoint:
-    case Event::Kind::ready: break;
+    case Event::Kind::ready:
+      break;
   }
 }
 
@@ -286,12 +290,12 @@ void Supervisor::worker_ended(Slot& slot) {
     if (how.rfind("exit(", 0) == 0) {
       message = fmt::format("its code ended the worker with {}; a stage returns or throws", how);
     } else if (slot.worker->was_killed()) {
-      message = fmt::format(
-          "{}: killed from outside or for want of memory (this machine has {:.1f} GB)", how,
-          static_cast<double>(machine_.memory_bytes) / 1e9);
+      message =
+          fmt::format("{}: killed from outside or for want of memory (this machine has {:.1f} GB)",
+                      how, static_cast<double>(machine_.memory_bytes) / 1e9);
     }
-    fail_active(slot, fmt::format("{} (plugin {} {})", message, type.plugin_name,
-                                  type.plugin_version),
+    fail_active(slot,
+                fmt::format("{} (plugin {} {})", message, type.plugin_name, type.plugin_version),
                 static_cast<int>(ErrorKind::stage), {});
   }
   retire(slot);

@@ -15,8 +15,8 @@
 namespace cifarpipe {
 
 struct SupervisorOptions {
-  int slots = 1;            ///< Jobs at once, at most; cores bound them too.
-  bool keep_going = false;  ///< After a failure go on with what does not depend on it.
+  int slots = 1;                         ///< Jobs at once, at most; cores bound them too.
+  bool keep_going = false;               ///< After a failure go on with what does not depend on it.
   std::vector<std::string> accept_code;  ///< Instances whose result of older code is taken over.
   WorkerOptions worker;
 };

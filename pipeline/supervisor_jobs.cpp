@@ -222,11 +222,10 @@ JobOrder Supervisor::order_for(const Active& active) {
 void Supervisor::give_to_worker(Slot& slot, const JobOrder& order, bool from_checkpoint) {
   const Active& active = *slot.active;
   if (!slot.worker) slot.worker = WorkerProcess::spawn(options_.worker);
-  book_.log(active.job, fmt::format("attempt {} begins{}: {}", active.attempt,
-                                    from_checkpoint ? " from its checkpoint" : "",
-                                    active.decision.reason));
-  observer_.job_started(label(active.job), active.decision.reason, active.attempt,
-                        from_checkpoint);
+  book_.log(active.job,
+            fmt::format("attempt {} begins{}: {}", active.attempt,
+                        from_checkpoint ? " from its checkpoint" : "", active.decision.reason));
+  observer_.job_started(label(active.job), active.decision.reason, active.attempt, from_checkpoint);
   // If the worker is gone already, its socket tells.
   send_order(slot.worker->socket(), Order{Command::job, order, active.lock.fd()});
 }
@@ -271,8 +270,8 @@ void Supervisor::finish_active(Slot& slot, const Event& event) {
     if (before) {
       reason = fmt::format("forced; differs from before in {}",
                            fmt::join(differing_files(before->record, record), ", "));
-      observer_.message(LogLevel::warning, fmt::format("{} was not reproduced: {}",
-                                                       label(active.job).stage, reason));
+      observer_.message(LogLevel::warning,
+                        fmt::format("{} was not reproduced: {}", label(active.job).stage, reason));
     }
   }
   Batch batch(recorder_);

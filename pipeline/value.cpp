@@ -10,20 +10,38 @@ namespace cifarpipe {
 namespace {
 
 constexpr std::array<std::string_view, 11> kTypeNames = {
-    "boolean",           "integer",          "number",           "string",
-    "path",              "array of booleans", "array of integers", "array of numbers",
-    "array of strings",  "array of paths",   "groups",
+    "boolean",
+    "integer",
+    "number",
+    "string",
+    "path",
+    "array of booleans",
+    "array of integers",
+    "array of numbers",
+    "array of strings",
+    "array of paths",
+    "groups",
 };
 
 std::string quoted(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\t': out += "\\t"; break;
-      case '\r': out += "\\r"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
           out += fmt::format("\\u{:04X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
@@ -35,10 +53,18 @@ std::string quoted(std::string_view text) {
   return out + '"';
 }
 
-std::string scalar_text(bool v) { return v ? "true" : "false"; }
-std::string scalar_text(std::int64_t v) { return std::to_string(v); }
-std::string scalar_text(double v) { return number_text(v); }
-std::string scalar_text(const std::string& v) { return quoted(v); }
+std::string scalar_text(bool v) {
+  return v ? "true" : "false";
+}
+std::string scalar_text(std::int64_t v) {
+  return std::to_string(v);
+}
+std::string scalar_text(double v) {
+  return number_text(v);
+}
+std::string scalar_text(const std::string& v) {
+  return quoted(v);
+}
 
 bool bare_key(std::string_view key) {
   if (key.empty()) return false;
@@ -69,7 +95,9 @@ const Value* find_value(const ParamValues& values, std::string_view name) {
   return nullptr;
 }
 
-std::string_view type_name(Type type) { return kTypeNames[static_cast<std::size_t>(type)]; }
+std::string_view type_name(Type type) {
+  return kTypeNames[static_cast<std::size_t>(type)];
+}
 
 std::optional<Type> type_from_name(std::string_view name) {
   for (std::size_t i = 0; i < kTypeNames.size(); ++i) {

@@ -31,9 +31,9 @@ enum class Type {
   groups,
 };
 
-using Value = std::variant<bool, std::int64_t, double, std::string, std::vector<bool>,
-                           std::vector<std::int64_t>, std::vector<double>,
-                           std::vector<std::string>, Groups>;
+using Value =
+    std::variant<bool, std::int64_t, double, std::string, std::vector<bool>,
+                 std::vector<std::int64_t>, std::vector<double>, std::vector<std::string>, Groups>;
 
 /// All parameters of one stage instance with their values, defaults included, in schema order.
 using ParamValues = std::vector<std::pair<std::string, Value>>;

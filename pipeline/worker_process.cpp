@@ -22,8 +22,8 @@ namespace {
 
 /// Threads and kernels are decided by the key, never by what a shell happens to export.
 bool decides_numerics(std::string_view variable) {
-  for (const std::string_view prefix : {"OMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "GOMP_",
-                                        "KMP_", "OPENBLAS_", "TORCH_"}) {
+  for (const std::string_view prefix :
+       {"OMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "GOMP_", "KMP_", "OPENBLAS_", "TORCH_"}) {
     if (variable.substr(0, prefix.size()) == prefix) return true;
   }
   return false;

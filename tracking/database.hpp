@@ -70,10 +70,8 @@ class Statement {
   void bind(int i, double v);
   void bind(int i, std::string_view v);
   template <class T>
-    requires std::is_integral_v<T>
-  void bind(int i, T v) {
-    bind_integer(i, static_cast<std::int64_t>(v));
-  }
+  requires std::is_integral_v<T>
+  void bind(int i, T v) { bind_integer(i, static_cast<std::int64_t>(v)); }
   template <class T>
   void bind(int i, const std::optional<T>& v) {
     v ? bind(i, *v) : bind(i, nullptr);

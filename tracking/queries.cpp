@@ -47,22 +47,24 @@ void add_metrics(Database& db, RunRow& run) {
 }
 
 void add_stages(Database& db, RunRow& run) {
-  Statement rows(db,
-                 "SELECT s.name, s.uses, s.position, s.action, s.status, s.key, s.generation, "
-                 "s.reason, s.message, coalesce(j.attempts, (SELECT max(number) FROM attempt "
-                 "WHERE job_id = j.id), 0), coalesce(j.wall_ms, 0), coalesce(j.cpu_ms, 0), "
-                 "coalesce(j.peak_rss_bytes, 0), coalesce(j.id, 0) FROM run_stage s LEFT JOIN job j "
-                 "ON j.key = s.key AND j.generation = s.generation WHERE s.run_id = ? "
-                 "ORDER BY s.position");
-  Statement files(db, "SELECT port, path, size, sha256 FROM result_file WHERE job_id = ? "
-                      "ORDER BY port, path");
+  Statement rows(
+      db,
+      "SELECT s.name, s.uses, s.position, s.action, s.status, s.key, s.generation, "
+      "s.reason, s.message, coalesce(j.attempts, (SELECT max(number) FROM attempt "
+      "WHERE job_id = j.id), 0), coalesce(j.wall_ms, 0), coalesce(j.cpu_ms, 0), "
+      "coalesce(j.peak_rss_bytes, 0), coalesce(j.id, 0) FROM run_stage s LEFT JOIN job j "
+      "ON j.key = s.key AND j.generation = s.generation WHERE s.run_id = ? "
+      "ORDER BY s.position");
+  Statement files(db,
+                  "SELECT port, path, size, sha256 FROM result_file WHERE job_id = ? "
+                  "ORDER BY port, path");
   Statement facts(db, "SELECT key, value FROM result_fact WHERE job_id = ? ORDER BY key");
   rows.with(run.run.id);
   while (rows.step()) {
     StageRow row;
-    row.stage = {rows.text(0), rows.text(1), static_cast<int>(rows.integer(2)), rows.text(3),
-                 rows.text(4), {rows.text(5), static_cast<int>(rows.integer(6))}, rows.text(7),
-                 rows.text(8)};
+    row.stage = {rows.text(0), rows.text(1), static_cast<int>(rows.integer(2)),
+                 rows.text(3), rows.text(4), {rows.text(5), static_cast<int>(rows.integer(6))},
+                 rows.text(7), rows.text(8)};
     row.attempts = static_cast<int>(rows.integer(9));
     row.usage = {rows.integer(10), rows.integer(11), rows.integer(12)};
     files.with(rows.integer(13));
@@ -79,8 +81,7 @@ void add_stages(Database& db, RunRow& run) {
   }
 }
 
-constexpr const char* kRowColumns =
-    ", deleted_ms IS NOT NULL, note, command, message FROM run ";
+constexpr const char* kRowColumns = ", deleted_ms IS NOT NULL, note, command, message FROM run ";
 
 RunRow row_from(Statement& rows) {
   RunRow row;
@@ -124,8 +125,9 @@ RunRow show_run(Database& db, const RunRecord& run) {
 
 std::vector<VisiblePoint> run_metric(Database& db, const std::string& run_id,
                                      const std::string& key) {
-  Statement rows(db, "SELECT step, time_ms, value, kind FROM run_metrics "
-                     "WHERE run_id = ? AND key = ? ORDER BY attempt, sequence");
+  Statement rows(db,
+                 "SELECT step, time_ms, value, kind FROM run_metrics "
+                 "WHERE run_id = ? AND key = ? ORDER BY attempt, sequence");
   std::vector<VisiblePoint> points;
   rows.with(run_id, key);
   while (rows.step()) {

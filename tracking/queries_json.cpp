@@ -37,7 +37,9 @@ ordered_json run_object(const RunRow& row) {
   for (const auto& [key, value] : row.params) params[key] = typed(value);
   ordered_json metrics = ordered_json::object();
   for (const MetricSummary& m : row.metrics) {
-    metrics[m.key] = {{"last", number(m.last)}, {"step", m.step}, {"min", number(m.minimum)},
+    metrics[m.key] = {{"last", number(m.last)},
+                      {"step", m.step},
+                      {"min", number(m.minimum)},
                       {"max", number(m.maximum)}};
   }
   const RunRecord& run = row.run;

@@ -26,7 +26,9 @@ std::string type_of(const Value& value) {
 
 }  // namespace
 
-SqliteRecorder::SqliteRecorder(const std::filesystem::path& file) : db_(file) { migrate(db_); }
+SqliteRecorder::SqliteRecorder(const std::filesystem::path& file) : db_(file) {
+  migrate(db_);
+}
 
 SqliteRecorder::~SqliteRecorder() {
   batch_.reset();
@@ -72,7 +74,8 @@ std::optional<RunRecord> SqliteRecorder::find_run(const std::string& identity,
 RunRecord SqliteRecorder::resolve_run(const std::string& run) {
   std::vector<RunRecord> found;
   if (run == "latest") {
-    found = runs_where("WHERE parent_id = ? AND deleted_ms IS NULL ORDER BY number DESC LIMIT 1", "");
+    found =
+        runs_where("WHERE parent_id = ? AND deleted_ms IS NULL ORDER BY number DESC LIMIT 1", "");
     if (found.empty()) throw Error("there is no run yet", ErrorKind::usage);
     return found.front();
   }
@@ -89,7 +92,8 @@ RunRecord SqliteRecorder::resolve_run(const std::string& run) {
                 ErrorKind::usage);
   }
   std::vector<std::string> names;
-  for (const RunRecord& r : found) names.push_back(fmt::format("{} ({})", r.id.substr(0, 8), r.name));
+  for (const RunRecord& r : found)
+    names.push_back(fmt::format("{} ({})", r.id.substr(0, 8), r.name));
   throw Error(fmt::format("'{}' is the beginning of several ids: {}", run, fmt::join(names, ", ")),
               ErrorKind::usage);
 }
@@ -109,9 +113,10 @@ std::string SqliteRecorder::free_name(const std::string& wanted, const std::stri
 RunRecord SqliteRecorder::create_run(const NewRun& run) {
   Transaction transaction(db_);
   const std::string name = free_name(run.name, run.id);
-  prepared("INSERT INTO run (id, name, experiment, parent_id, cell, identity, forced, folder, "
-           "command, note, status, attempt, start_ms, message) "
-           "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', 1, ?, '')")
+  prepared(
+      "INSERT INTO run (id, name, experiment, parent_id, cell, identity, forced, folder, "
+      "command, note, status, attempt, start_ms, message) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', 1, ?, '')")
       .with(run.id, name, run.experiment, run.parent_id, run.cell, run.identity, run.forced,
             run.folder, run.command, run.note, run.start_ms)
       .run();
@@ -143,8 +148,9 @@ RunRecord SqliteRecorder::create_run(const NewRun& run) {
 }
 
 RunRecord SqliteRecorder::reopen_run(const std::string& id, std::int64_t) {
-  prepared("UPDATE run SET status = 'RUNNING', attempt = attempt + 1, end_ms = NULL, message = '' "
-           "WHERE id = ?")
+  prepared(
+      "UPDATE run SET status = 'RUNNING', attempt = attempt + 1, end_ms = NULL, message = '' "
+      "WHERE id = ?")
       .with(id)
       .run();
   return runs_where("WHERE id = ?", id).front();
@@ -184,18 +190,20 @@ void SqliteRecorder::put_run_stage(const std::string& run_id, const RunStage& st
 
 std::optional<JobRef> SqliteRecorder::run_stage_job(const std::string& run_id,
                                                     const std::string& stage) {
-  Statement rows(db_, "SELECT key, generation FROM run_stage WHERE run_id = ? AND name = ? "
-                      "AND status = 'finished' AND key <> ''");
+  Statement rows(db_,
+                 "SELECT key, generation FROM run_stage WHERE run_id = ? AND name = ? "
+                 "AND status = 'finished' AND key <> ''");
   if (!rows.with(run_id, stage).step()) return std::nullopt;
   return JobRef{rows.text(0), static_cast<int>(rows.integer(1))};
 }
 
 std::vector<RunUse> SqliteRecorder::run_uses() {
   std::map<std::string, RunUse> uses;
-  Statement runs(db_, "SELECT id, status, deleted_ms IS NOT NULL, coalesce(end_ms, start_ms) FROM run");
+  Statement runs(db_,
+                 "SELECT id, status, deleted_ms IS NOT NULL, coalesce(end_ms, start_ms) FROM run");
   while (runs.step()) {
-    uses[runs.text(0)] = {runs.text(0), status_from_text(runs.text(1)), runs.integer(2) != 0,
-                          runs.integer(3), {}};
+    uses[runs.text(0)] = {
+        runs.text(0), status_from_text(runs.text(1)), runs.integer(2) != 0, runs.integer(3), {}};
   }
   Statement stages(db_, "SELECT run_id, key, generation FROM run_stage WHERE key <> ''");
   while (stages.step()) {
@@ -230,15 +238,17 @@ std::int64_t SqliteRecorder::job_id(const JobRef& job, const std::string& stage)
 
 /// Hides what attempts before `attempt` logged beyond what it, or what it went on from, covers.
 void SqliteRecorder::supersede(std::int64_t job, int attempt) {
-  Statement cover(db_, "SELECT cover_attempt, cover_sequence FROM attempt "
-                       "WHERE job_id = ? AND number = ?");
+  Statement cover(db_,
+                  "SELECT cover_attempt, cover_sequence FROM attempt "
+                  "WHERE job_id = ? AND number = ?");
   int later = attempt;
   while (cover.with(job, later).step()) {
     const std::int64_t from = cover.integer(0);
     const std::int64_t sequence = cover.integer(1);
     // Attempts between the covered one and this one, and the covered one's tail.
-    prepared("UPDATE point SET superseded = 1 WHERE job_id = ? AND superseded = 0 AND "
-             "attempt < ? AND (attempt > ? OR (attempt = ? AND sequence > ?))")
+    prepared(
+        "UPDATE point SET superseded = 1 WHERE job_id = ? AND superseded = 0 AND "
+        "attempt < ? AND (attempt > ? OR (attempt = ? AND sequence > ?))")
         .with(job, later, from, from, sequence)
         .run();
     if (from <= 0) break;
@@ -257,8 +267,9 @@ int SqliteRecorder::begin_attempt(const JobRef& job, const std::string& stage,
   prepared("UPDATE attempt SET status = 'killed' WHERE job_id = ? AND status = 'running'")
       .with(id)
       .run();
-  prepared("INSERT INTO attempt (job_id, number, cover_attempt, cover_sequence, status, start_ms) "
-           "VALUES (?, ?, ?, ?, 'running', ?)")
+  prepared(
+      "INSERT INTO attempt (job_id, number, cover_attempt, cover_sequence, status, start_ms) "
+      "VALUES (?, ?, ?, ?, 'running', ?)")
       .with(id, number, cover ? cover->attempt : 0, cover ? cover->sequence : 0, now_ms)
       .run();
   supersede(id, number);
@@ -268,8 +279,9 @@ int SqliteRecorder::begin_attempt(const JobRef& job, const std::string& stage,
 
 void SqliteRecorder::end_attempt(const JobRef& job, int attempt, const std::string& status,
                                  const Usage& usage, std::int64_t now_ms) {
-  prepared("UPDATE attempt SET status = ?, end_ms = ?, wall_ms = ?, cpu_ms = ?, peak_rss_bytes = ? "
-           "WHERE job_id = (SELECT id FROM job WHERE key = ? AND generation = ?) AND number = ?")
+  prepared(
+      "UPDATE attempt SET status = ?, end_ms = ?, wall_ms = ?, cpu_ms = ?, peak_rss_bytes = ? "
+      "WHERE job_id = (SELECT id FROM job WHERE key = ? AND generation = ?) AND number = ?")
       .with(status, now_ms, usage.wall_ms, usage.cpu_ms, usage.peak_rss_bytes, job.key,
             job.generation, attempt)
       .run();
@@ -278,8 +290,9 @@ void SqliteRecorder::end_attempt(const JobRef& job, int attempt, const std::stri
 void SqliteRecorder::put_result(const ResultRecord& result) {
   Transaction transaction(db_);
   const std::int64_t id = job_id(result.job, result.stage);
-  prepared("UPDATE job SET key_document = ?, published_ms = ?, attempts = ?, wall_ms = ?, "
-           "cpu_ms = ?, peak_rss_bytes = ? WHERE id = ?")
+  prepared(
+      "UPDATE job SET key_document = ?, published_ms = ?, attempts = ?, wall_ms = ?, "
+      "cpu_ms = ?, peak_rss_bytes = ? WHERE id = ?")
       .with(result.key_document, result.created_ms, result.attempts, result.usage.wall_ms,
             result.usage.cpu_ms, result.usage.peak_rss_bytes, id)
       .run();
@@ -303,8 +316,8 @@ void SqliteRecorder::forget_result(const JobRef& job) {
 }
 
 bool SqliteRecorder::knows_result(const JobRef& job) {
-  Statement& find = prepared(
-      "SELECT 1 FROM job WHERE key = ? AND generation = ? AND published_ms IS NOT NULL");
+  Statement& find =
+      prepared("SELECT 1 FROM job WHERE key = ? AND generation = ? AND published_ms IS NOT NULL");
   const bool known = find.with(job.key, job.generation).step();
   find.reset();
   return known;
@@ -353,13 +366,16 @@ void SqliteRecorder::store_points(const std::string& ring, std::span<const RingP
     }
     auto [name, added] = names.emplace(p.metric, 0);
     if (added) name->second = metric_id(p.metric);
-    insert.with(job->second.first, name->second, p.attempt, p.sequence, p.step, p.time_ms,
-                finite(p.value), kind_of(p.value))
+    insert
+        .with(job->second.first, name->second, p.attempt, p.sequence, p.step, p.time_ms,
+              finite(p.value), kind_of(p.value))
         .run();
     if (p.attempt < job->second.second) late.insert(job->second);
   }
   for (const auto& [job, attempt] : late) supersede(job, attempt);
-  prepared("INSERT OR REPLACE INTO ring VALUES (?, ?)").with(ring, std::max(stored, last_sequence)).run();
+  prepared("INSERT OR REPLACE INTO ring VALUES (?, ?)")
+      .with(ring, std::max(stored, last_sequence))
+      .run();
   transaction.commit();
   metric_ids_.merge(names);
 }
@@ -409,8 +425,9 @@ void SqliteRecorder::forget_ring(const std::string& ring) {
 // Digests of input files.
 
 std::optional<std::string> SqliteRecorder::known_digest(const FileStamp& stamp) {
-  Statement& find = prepared("SELECT sha256 FROM file_digest WHERE path = ? AND size = ? AND "
-                             "mtime_ns = ? AND inode = ?");
+  Statement& find = prepared(
+      "SELECT sha256 FROM file_digest WHERE path = ? AND size = ? AND "
+      "mtime_ns = ? AND inode = ?");
   std::optional<std::string> digest;
   if (find.with(stamp.path, stamp.size, stamp.mtime_ns, stamp.inode).step()) digest = find.text(0);
   find.reset();

@@ -46,8 +46,7 @@ class SqliteRecorder : public Recorder {
   void finish_run(const std::string& id, RunStatus status, std::int64_t end_ms,
                   const std::string& message) override;
   void put_run_stage(const std::string& run_id, const RunStage& stage) override;
-  std::optional<JobRef> run_stage_job(const std::string& run_id,
-                                      const std::string& stage) override;
+  std::optional<JobRef> run_stage_job(const std::string& run_id, const std::string& stage) override;
   int begin_attempt(const JobRef& job, const std::string& stage, const std::optional<Cover>& cover,
                     std::int64_t now_ms) override;
   void end_attempt(const JobRef& job, int attempt, const std::string& status, const Usage& usage,

@@ -13,9 +13,18 @@ RunStatus status_from_text(const std::string& text) {
 }
 
 RunRecord run_from_row(Statement& row) {
-  return {row.text(0), row.text(1), row.text(2), row.text(3), row.optional_text(4), row.text(5),
-          row.text(6), row.text(7), status_from_text(row.text(8)),
-          static_cast<int>(row.integer(9)), row.integer(10), row.integer(11)};
+  return {row.text(0),
+          row.text(1),
+          row.text(2),
+          row.text(3),
+          row.optional_text(4),
+          row.text(5),
+          row.text(6),
+          row.text(7),
+          status_from_text(row.text(8)),
+          static_cast<int>(row.integer(9)),
+          row.integer(10),
+          row.integer(11)};
 }
 
 int kind_of(double value) {

@@ -12,8 +12,8 @@ void EventSender::send(const Event& event) {
   send_event(socket_, event);
 }
 
-WorkerContext::WorkerContext(const JobOrder& order, const StageDescription& stage,
-                             RingWriter& ring, EventSender& sender, std::stop_token stop)
+WorkerContext::WorkerContext(const JobOrder& order, const StageDescription& stage, RingWriter& ring,
+                             EventSender& sender, std::stop_token stop)
     : order_(order), stage_(stage), ring_(ring), sender_(sender), stop_(std::move(stop)) {
   for (const auto& [port, dir] : order.inputs) inputs_.emplace(port, dir);
   for (const Port& port : stage.outputs) {

@@ -44,8 +44,7 @@ class WorkerContext : public StageContext {
   void not_deterministic(std::string_view reason) override;
   const std::filesystem::path& resume_dir() const override { return resume_dir_; }
   std::optional<std::filesystem::path> checkpoint() const override;
-  void save_checkpoint(
-      const std::function<void(const std::filesystem::path& dir)>& write) override;
+  void save_checkpoint(const std::function<void(const std::filesystem::path& dir)>& write) override;
   std::uint64_t seed() const override { return order_.seed; }
   const Numerics& numerics() const override { return order_.numerics; }
   std::stop_token stop() const override { return stop_; }

@@ -52,9 +52,10 @@ void refuse_undeclared(const JobOrder& order, const StageDescription& stage) {
     bool declared = false;
     for (const Port& port : stage.outputs) declared = declared || port.name == name;
     if (!declared) {
-      throw Error(fmt::format("the stage wrote '{}' beside its outputs; a stage writes only below "
-                              "the directories of the ports that it declares",
-                              name));
+      throw Error(
+          fmt::format("the stage wrote '{}' beside its outputs; a stage writes only below "
+                      "the directories of the ports that it declares",
+                      name));
     }
   }
 }

@@ -90,7 +90,7 @@ explain_failed_build() {
 # [12/80] Building CXX object cli/CMakeFiles/cifarpipe_cli.dir/main.cpp.o
 watch_ninja() {
   local built total what spent=$((SECONDS - step_started))
-  [[ $1 =~ ^\[([0-9]+)/([0-9]+)\]\ (.*) ]] || return 0
+  [[ $1 =~ ^\[([0-9]+)/([0-9]+)\]\ (.*) && $1 != *'] Re-'* ]] || return 0  # [0/2] Re-checking globs
   built=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]} what=${BASH_REMATCH[3]##* }
   what=${what%.o}
   progress="$built of $total"

@@ -23,14 +23,22 @@ const char* kind_of(const archive_entry* entry) {
   auto* e = const_cast<archive_entry*>(entry);
   if (archive_entry_hardlink(e) != nullptr) return "a hard link";
   switch (archive_entry_filetype(e)) {
-    case AE_IFREG: return nullptr;
-    case AE_IFDIR: return nullptr;
-    case AE_IFLNK: return "a symbolic link";
-    case AE_IFCHR: return "a character device";
-    case AE_IFBLK: return "a block device";
-    case AE_IFIFO: return "a pipe";
-    case AE_IFSOCK: return "a socket";
-    default: return "neither a file nor a folder";
+    case AE_IFREG:
+      return nullptr;
+    case AE_IFDIR:
+      return nullptr;
+    case AE_IFLNK:
+      return "a symbolic link";
+    case AE_IFCHR:
+      return "a character device";
+    case AE_IFBLK:
+      return "a block device";
+    case AE_IFIFO:
+      return "a pipe";
+    case AE_IFSOCK:
+      return "a socket";
+    default:
+      return "neither a file nor a folder";
   }
 }
 
@@ -100,8 +108,8 @@ class Extraction {
       throw refusal(fmt::format("'{}' is {}", printable(last_), kind));
     }
     if (++entries_ > limits_.max_files) {
-      throw refusal(fmt::format("'{}' is one more than max_files = {}", printable(last_),
-                                limits_.max_files));
+      throw refusal(
+          fmt::format("'{}' is one more than max_files = {}", printable(last_), limits_.max_files));
     }
     const fs::path target = dir_ / path;
     if (archive_entry_filetype(entry) == AE_IFDIR) {
@@ -132,8 +140,7 @@ class Extraction {
     // Compared so that a huge declared size cannot overflow.
     if (size > limits_.max_bytes - bytes_) {
       throw refusal(fmt::format("'{}' takes the unpacked size over max_bytes = {} ({})",
-                                printable(last_), limits_.max_bytes,
-                                size_text(limits_.max_bytes)));
+                                printable(last_), limits_.max_bytes, size_text(limits_.max_bytes)));
     }
     if (size > checked_space_) {
       check_free_space(dir_, size, "unpacking " + name_);
@@ -141,7 +148,8 @@ class Extraction {
   }
 
   void write_file(const fs::path& target) {
-    // Until here every file and folder below `dir_` is this object's own: no link can be in the way.
+    // Until here every file and folder below `dir_` is this object's own: no link can be in the
+    // way.
     std::error_code code;
     if (fs::exists(fs::symlink_status(target, code))) {
       throw refusal(fmt::format("'{}' is a file and a folder at once", printable(last_)));
@@ -161,8 +169,8 @@ class Extraction {
       if (offset < position) throw refusal(fmt::format("'{}' overlaps", printable(last_)));
       check_size(offset - position + static_cast<std::int64_t>(size));
       while (position < offset) {  // A hole of a sparse file.
-        const auto step = std::min<std::int64_t>(offset - position,
-                                                 static_cast<std::int64_t>(zeros.size()));
+        const auto step =
+            std::min<std::int64_t>(offset - position, static_cast<std::int64_t>(zeros.size()));
         file.write(zeros.data(), static_cast<std::size_t>(step));
         position += step;
         bytes_ += step;

@@ -20,11 +20,12 @@ namespace {
 std::string checked_pin(std::string text, std::size_t digits, const char* name) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const bool hex = std::all_of(text.begin(), text.end(),
-                               [](unsigned char c) { return std::isxdigit(c) != 0; });
+  const bool hex =
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
   if (!text.empty() && (text.size() != digits || !hex)) {
     throw Error(fmt::format("'{}' = \"{}\" is not a digest: {} hex digits are expected", name, text,
-                            digits), ErrorKind::usage);
+                            digits),
+                ErrorKind::usage);
   }
   return text;
 }
@@ -36,9 +37,7 @@ class Hash {
       throw Error("OpenSSL of this machine cannot compute SHA-256 or MD5", ErrorKind::environment);
     }
   }
-  void update(const void* data, std::size_t size) {
-    EVP_DigestUpdate(context_.get(), data, size);
-  }
+  void update(const void* data, std::size_t size) { EVP_DigestUpdate(context_.get(), data, size); }
   std::string finish() {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
@@ -55,8 +54,10 @@ class Hash {
 void check_one(const std::string& pin, const std::string& found, const char* kind,
                const std::string& name) {
   if (pin.empty() || pin == found) return;
-  throw Error(fmt::format("{} has the {} {} but {} is expected: it is damaged or not the file that "
-                          "was meant", name, kind, found, pin));
+  throw Error(
+      fmt::format("{} has the {} {} but {} is expected: it is damaged or not the file that "
+                  "was meant",
+                  name, kind, found, pin));
 }
 
 }  // namespace

@@ -38,17 +38,26 @@ Schema<DownloadParams> DownloadParams::schema() {
       .field("sha256", &P::sha256, "SHA-256 that the archive must have; empty = not checked.")
       .field("md5", &P::md5, "MD5 that the archive must have; empty = not checked.")
       .field("max_bytes", &P::max_bytes, "Limit for the archive and for all that is in it.")
-      .at_least(1).unit("bytes").no_effect()
+      .at_least(1)
+      .unit("bytes")
+      .no_effect()
       .field("max_files", &P::max_files, "Limit for files and folders in the archive.")
-      .at_least(1).unit("files").no_effect()
+      .at_least(1)
+      .unit("files")
+      .no_effect()
       .field("retries", &P::retries, "Tries after the first one that failed.")
-      .range(0, 100).no_effect()
+      .range(0, 100)
+      .no_effect()
       .field("timeout", &P::timeout, "How long a server may stay silent.")
-      .range(1, 3600).unit("seconds").no_effect()
+      .range(1, 3600)
+      .unit("seconds")
+      .no_effect()
       .field("train_images", &P::train_images, "Training images of the synthetic data.")
-      .range(10, 1000000).unit("images")
+      .range(10, 1000000)
+      .unit("images")
       .field("test_images", &P::test_images, "Test images of the synthetic data.")
-      .range(10, 1000000).unit("images")
+      .range(10, 1000000)
+      .unit("images")
       .field("synthetic_seed", &P::synthetic_seed,
              "Which synthetic data: another number gives other images of the same kind.")
       .at_least(0)
@@ -59,8 +68,9 @@ Schema<DownloadParams> DownloadParams::schema() {
 StageDescription DownloadStage::describe() {
   StageDescription d;
   d.name = "download";
-  d.summary = "Brings the files of a data set: from the net, from a local archive or folder, or "
-              "drawn by itself.";
+  d.summary =
+      "Brings the files of a data set: from the net, from a local archive or folder, or "
+      "drawn by itself.";
   d.outputs = {{"files", "files/raw", "The unpacked files.", false}};
   return d;
 }
@@ -69,26 +79,29 @@ void DownloadStage::run(StageContext& context) {
   const Source source = parse_source(params_.source.string());
   Pins pins = checked_pins(params_.sha256, params_.md5);
   switch (source.kind) {
-    case Source::Kind::synthetic: return draw(context);
+    case Source::Kind::synthetic:
+      return draw(context);
     case Source::Kind::cifar10:
       if (pins.md5.empty()) pins.md5 = kCifar10Md5;
       check_free_space(context.resume_dir(), kCifar10Bytes, "CIFAR-10");
       return fetch_archive(context, source.url, pins);
-    case Source::Kind::http: return fetch_archive(context, source.url, pins);
-    case Source::Kind::local: return take_local(context, source.path, pins);
+    case Source::Kind::http:
+      return fetch_archive(context, source.url, pins);
+    case Source::Kind::local:
+      return take_local(context, source.path, pins);
   }
 }
 
 void DownloadStage::draw(StageContext& context) const {
   const std::int64_t total = params_.train_images + params_.test_images;
-  write_synthetic(context.output("files"),
-                  {params_.train_images, params_.test_images,
-                   static_cast<std::uint64_t>(params_.synthetic_seed)},
-                  [&](std::int64_t done) {
-                    context.throw_if_stopped();
-                    context.progress({static_cast<double>(done), static_cast<double>(total),
-                                      "images", ""});
-                  });
+  write_synthetic(
+      context.output("files"),
+      {params_.train_images, params_.test_images,
+       static_cast<std::uint64_t>(params_.synthetic_seed)},
+      [&](std::int64_t done) {
+        context.throw_if_stopped();
+        context.progress({static_cast<double>(done), static_cast<double>(total), "images", ""});
+      });
   context.info(fmt::format("drew {} training and {} test images of ten shapes",
                            params_.train_images, params_.test_images));
 }
@@ -148,8 +161,8 @@ void DownloadStage::take_local(StageContext& context, const fs::path& path,
     copy_folder(path, context.output("files"), limits(),
                 [&](std::int64_t done, std::int64_t total) {
                   context.throw_if_stopped();
-                  context.progress({static_cast<double>(done), static_cast<double>(total), "bytes",
-                                    "copying"});
+                  context.progress(
+                      {static_cast<double>(done), static_cast<double>(total), "bytes", "copying"});
                 });
     return;
   }
@@ -162,12 +175,12 @@ void DownloadStage::take_local(StageContext& context, const fs::path& path,
 
 void DownloadStage::unpack(StageContext& context, const fs::path& archive,
                            const std::string& name) const {
-  extract_archive(archive, name, context.output("files"), limits(),
-                  [&](std::int64_t done, std::int64_t total) {
-                    context.throw_if_stopped();
-                    context.progress({static_cast<double>(done), static_cast<double>(total),
-                                      "bytes", "unpacking"});
-                  });
+  extract_archive(
+      archive, name, context.output("files"), limits(), [&](std::int64_t done, std::int64_t total) {
+        context.throw_if_stopped();
+        context.progress(
+            {static_cast<double>(done), static_cast<double>(total), "bytes", "unpacking"});
+      });
 }
 
 }  // namespace cifarpipe::download

@@ -39,7 +39,9 @@ PartialFile::PartialFile(std::filesystem::path file, const std::string& url, boo
   if (::lseek(fd_, 0, SEEK_END) < 0) throw learn::file_error("seek in", file_, errno);
 }
 
-PartialFile::~PartialFile() { ::close(fd_); }
+PartialFile::~PartialFile() {
+  ::close(fd_);
+}
 
 std::string PartialFile::validator() const {
   // A weak ETag does not promise equal bytes; If-Range must not use it.

@@ -42,7 +42,9 @@ std::int64_t number_in(std::string_view text) {
   return std::strtoll(std::string(text).c_str(), nullptr, 10);
 }
 
-bool is_https(const std::string& url) { return lower(url.substr(0, 8)) == "https://"; }
+bool is_https(const std::string& url) {
+  return lower(url.substr(0, 8)) == "https://";
+}
 
 /// Failures of a moment: the network, or a server that is busy.
 bool worth_another_try(int code) {
@@ -58,8 +60,10 @@ bool worth_another_try(int code) {
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_HTTP2_STREAM:
-    case CURLE_WEIRD_SERVER_REPLY: return true;
-    default: return false;
+    case CURLE_WEIRD_SERVER_REPLY:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -76,7 +80,9 @@ Transfer::Transfer(const HttpRequest& request, const HttpEvents& events, Partial
 }
 
 std::size_t Transfer::on_header(char* data, std::size_t, std::size_t size, void* self) {
-  static_cast<Transfer*>(self)->header({data, size});
+  auto* transfer = static_cast<Transfer*>(self);
+  transfer->last_byte_ = Clock::now();
+  transfer->header({data, size});
   return size;
 }
 
@@ -109,6 +115,7 @@ void Transfer::header(std::string_view line) {
 
 std::size_t Transfer::on_body(char* data, std::size_t, std::size_t size, void* self) {
   auto* transfer = static_cast<Transfer*>(self);
+  transfer->last_byte_ = Clock::now();
   try {
     if (!transfer->body_begun_) transfer->body_kept_ = transfer->begin_body();
     if (!transfer->body_kept_) {
@@ -142,10 +149,10 @@ bool Transfer::begin_body() {
     return true;
   }
   if (answer_.status != 206) return false;
-  const bool other_version = !answer_.etag.empty() && !partial_.etag().empty() &&
-                             answer_.etag != partial_.etag();
-  const bool other_size = answer_.range_total >= 0 && partial_.total() > 0 &&
-                          answer_.range_total != partial_.total();
+  const bool other_version =
+      !answer_.etag.empty() && !partial_.etag().empty() && answer_.etag != partial_.etag();
+  const bool other_size =
+      answer_.range_total >= 0 && partial_.total() > 0 && answer_.range_total != partial_.total();
   if (asked_from_ == 0 || answer_.range_start != asked_from_ || other_version || other_size) {
     unusable_ = fmt::format("{} answered with another part than the one asked for", name_);
     partial_.restart("", "", 0);
@@ -174,8 +181,6 @@ void Transfer::set_options(void* easy, void* headers, char* problem) {
 #endif
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "cifarpipe");
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(request_.timeout_s));
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request_.timeout_s));
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Transfer::on_body);
@@ -199,11 +204,11 @@ TransferOutcome Transfer::run(const std::stop_token& stop) {
   char problem[CURL_ERROR_SIZE] = "";
   set_options(easy.get(), headers.get(), problem);
   last_size_ = partial_.size();
-  last_report_ = Clock::now();
+  last_byte_ = last_report_ = Clock::now();
 
-  int code = perform(easy.get(), stop);
+  const int code = perform(easy.get(), stop);
   // An empty body never reaches on_body.
-  if (code == CURLE_OK && !failure_ && !body_begun_) {
+  if (code == CURLE_OK && !failure_ && !body_begun_ && !silent_) {
     try {
       body_kept_ = begin_body();
     } catch (const Error& error) {
@@ -234,7 +239,13 @@ int Transfer::perform(void* easy, const std::stop_token& stop) {
   while (!finished && !stop.stop_requested()) {
     int running = 0;
     curl_multi_perform(multi.get(), &running);
-    report(Clock::now());
+    const Clock::time_point now = Clock::now();
+    report(now);
+    // libcurl's own limit is on the mean over several seconds, so that it comes late.
+    if (now - last_byte_ > std::chrono::seconds(request_.timeout_s)) {
+      silent_ = true;
+      break;
+    }
     int left = 0;
     while (const CURLMsg* message = curl_multi_info_read(multi.get(), &left)) {
       if (message->msg != CURLMSG_DONE) continue;
@@ -244,7 +255,7 @@ int Transfer::perform(void* easy, const std::stop_token& stop) {
     if (!finished) curl_multi_poll(multi.get(), nullptr, 0, kPollMs, nullptr);
   }
   curl_multi_remove_handle(multi.get(), easy);
-  if (!finished) throw Interrupted();
+  if (!finished && !silent_) throw Interrupted();
   return code;
 }
 
@@ -264,20 +275,25 @@ TransferOutcome Transfer::judge(int code, const char* problem, long retry_after)
   if (unusable_) {
     outcome.again = true;
     outcome.problem = *unusable_;
+  } else if (silent_) {
+    outcome.again = true;
+    outcome.problem = fmt::format("{} sent nothing for {} s", name_, request_.timeout_s);
   } else if (code == CURLE_TOO_MANY_REDIRECTS) {
     outcome.problem = fmt::format("{} redirects more than {} times", name_, kMaxRedirects);
   } else if (code == CURLE_UNSUPPORTED_PROTOCOL && answer_.status / 100 == 3) {
     const std::string target = shown_url(answer_.location);
     outcome.problem =
         is_https(request_.url) && lower(target.substr(0, 7)) == "http://"
-            ? fmt::format("{} redirects from https to {}: that is followed only with a sha256 or "
-                          "md5 to check the file by", name_, target)
+            ? fmt::format(
+                  "{} redirects from https to {}: that is followed only with a sha256 or "
+                  "md5 to check the file by",
+                  name_, target)
             : fmt::format("{} redirects to {}: only http and https are followed", name_, target);
   } else if (body_kept_ && code == CURLE_OK) {
     outcome.done = partial_.total() == 0 || partial_.complete();
     outcome.again = !outcome.done;
-    outcome.problem = fmt::format("{} ended after {} of {} bytes", name_, partial_.size(),
-                                  partial_.total());
+    outcome.problem =
+        fmt::format("{} ended after {} of {} bytes", name_, partial_.size(), partial_.total());
   } else if (answer_.status == 416 && asked_from_ > 0) {
     // The file is shorter now than what is here of it: another version.
     partial_.restart("", "", 0);

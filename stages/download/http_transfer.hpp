@@ -63,6 +63,8 @@ class Transfer {
   std::int64_t skipped_ = 0;
   std::optional<std::string> unusable_;  ///< Why the partial file was dropped during this try.
   std::optional<Error> failure_;         ///< From a callback: exceptions must not cross libcurl.
+  bool silent_ = false;                  ///< The server sent nothing for `timeout_s`.
+  std::chrono::steady_clock::time_point last_byte_{};
   std::chrono::steady_clock::time_point last_report_{};
   std::int64_t last_size_ = 0;
   double rate_ = 0;

@@ -1,4 +1,5 @@
 #include "plugins/plugin.hpp"
+
 #include "stages/download/download_stage.hpp"
 
 CIFARPIPE_PLUGIN("download", "1.0.0", [](cifarpipe::StageRegistry& registry) {

@@ -72,14 +72,17 @@ class Texture {
   int weight(int x, int y) const {
     const int along = (x * cos_ + y * sin_) / 16384;
     switch (kind_) {
-      case Kind::gradient: return std::clamp(128 + along * 96 / (kPicture / 2), 0, 256);
-      case Kind::stripes: return wave(along);
+      case Kind::gradient:
+        return std::clamp(128 + along * 96 / (kPicture / 2), 0, 256);
+      case Kind::stripes:
+        return wave(along);
       case Kind::checks: {
         const int a = wave(along) - 128;
         const int b = wave((y * cos_ - x * sin_) / 16384) - 128;
         return std::clamp(128 + a * b / 40, 0, 256);
       }
-      case Kind::clouds: return clouds(x, y);
+      case Kind::clouds:
+        return clouds(x, y);
     }
     return 0;
   }

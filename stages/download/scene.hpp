@@ -1,6 +1,6 @@
-// Draws one synthetic image: a shape of some size, place, angle, colour and texture on a background,
-// with specks and lines that say nothing about the class, and noise. Whole numbers only, so every
-// machine draws the same bytes. Pure function: any thread.
+// Draws one synthetic image: a shape of some size, place, angle, colour and texture on a
+// background, with specks and lines that say nothing about the class, and noise. Whole numbers
+// only, so every machine draws the same bytes. Pure function: any thread.
 #pragma once
 
 #include <array>

@@ -12,12 +12,12 @@ struct Point {
 
 constexpr Point kSquare[] = {{-800, -800}, {800, -800}, {800, 800}, {-800, 800}};
 constexpr Point kTriangle[] = {{0, -1150}, {996, 575}, {-996, 575}};
-constexpr Point kStar[] = {{0, -1150}, {282, -389}, {1093, -355}, {457, 148},   {676, 931},
+constexpr Point kStar[] = {{0, -1150}, {282, -389}, {1093, -355}, {457, 148},    {676, 931},
                            {0, 481},   {-676, 931}, {-457, 148},  {-1093, -355}, {-282, -389}};
-constexpr Point kCross[] = {{-300, -1000}, {300, -1000}, {300, -300}, {1000, -300},
-                            {1000, 300},   {300, 300},   {300, 1000}, {-300, 1000},
+constexpr Point kCross[] = {{-300, -1000}, {300, -1000}, {300, -300},   {1000, -300},
+                            {1000, 300},   {300, 300},   {300, 1000},   {-300, 1000},
                             {-300, 300},   {-1000, 300}, {-1000, -300}, {-300, -300}};
-constexpr Point kArrow[] = {{0, -1150}, {850, -150}, {300, -150}, {300, 1050},
+constexpr Point kArrow[] = {{0, -1150},   {850, -150},  {300, -150}, {300, 1050},
                             {-300, 1050}, {-300, -150}, {-850, -150}};
 constexpr Point kHeartTip[] = {{0, -380}, {920, -68}, {0, 1080}, {-920, -68}};
 // The sides cross in the middle: the even-odd rule leaves two triangles that touch.
@@ -39,7 +39,9 @@ bool inside_polygon(std::span<const Point> corners, int x, int y) {
   return inside;
 }
 
-bool inside_circle(int x, int y, int radius) { return x * x + y * y <= radius * radius; }
+bool inside_circle(int x, int y, int radius) {
+  return x * x + y * y <= radius * radius;
+}
 
 /// Two discs and the triangle below them that their tangents meet in.
 bool inside_heart(int u, int v) {
@@ -59,17 +61,28 @@ constexpr int kQuarter[65] = {
 
 bool inside_shape(int label, int u, int v) {
   switch (label) {
-    case 0: return inside_circle(u, v, 950);
-    case 1: return inside_circle(u, v, 1050) && !inside_circle(u, v, 600);
-    case 2: return inside_polygon(kSquare, u, v);
-    case 3: return inside_polygon(kTriangle, u, v);
-    case 4: return inside_polygon(kStar, u, v);
-    case 5: return inside_polygon(kCross, u, v);
-    case 6: return inside_circle(u - 150, v, 1050) && !inside_circle(u - 650, v, 850);
-    case 7: return inside_heart(u, v);
-    case 8: return inside_polygon(kArrow, u, v);
-    case 9: return inside_polygon(kHourglass, u, v);
-    default: return false;
+    case 0:
+      return inside_circle(u, v, 950);
+    case 1:
+      return inside_circle(u, v, 1050) && !inside_circle(u, v, 600);
+    case 2:
+      return inside_polygon(kSquare, u, v);
+    case 3:
+      return inside_polygon(kTriangle, u, v);
+    case 4:
+      return inside_polygon(kStar, u, v);
+    case 5:
+      return inside_polygon(kCross, u, v);
+    case 6:
+      return inside_circle(u - 150, v, 1050) && !inside_circle(u - 650, v, 850);
+    case 7:
+      return inside_heart(u, v);
+    case 8:
+      return inside_polygon(kArrow, u, v);
+    case 9:
+      return inside_polygon(kHourglass, u, v);
+    default:
+      return false;
   }
 }
 
@@ -81,6 +94,8 @@ int sine(int angle) {
   return -kQuarter[256 - a];
 }
 
-int cosine(int angle) { return sine(angle + 64); }
+int cosine(int angle) {
+  return sine(angle + 64);
+}
 
 }  // namespace cifarpipe::download

@@ -47,13 +47,16 @@ Source parse_source(const std::string& text) {
   if (scheme == "http" || scheme == "https") return {Source::Kind::http, text, ""};
   if (scheme != "file") {
     throw Error(fmt::format("source = \"{}\" cannot be read: only http://, https:// and file:// "
-                            "are known", shown_url(text)), ErrorKind::usage);
+                            "are known",
+                            shown_url(text)),
+                ErrorKind::usage);
   }
   std::string path = text.substr(colon + 3);
   if (path.rfind("localhost/", 0) == 0) path = path.substr(9);
   if (path.empty() || path[0] != '/') {
     throw Error(fmt::format("source = \"{}\" names a file of another machine; a file of this one "
-                            "has three slashes: file:///folder/file", shown_url(text)),
+                            "has three slashes: file:///folder/file",
+                            shown_url(text)),
                 ErrorKind::usage);
   }
   return {Source::Kind::local, "", percent_decoded(path)};

@@ -22,7 +22,9 @@ struct EvaluateParams {
     return Schema<P>{}
         .field("split", &P::split, "The split to judge on.")
         .one_of({"test", "validation", "train"})
-        .field("batch_size", &P::batch_size, "Images a batch.").range(1, 65536).unit("images")
+        .field("batch_size", &P::batch_size, "Images a batch.")
+        .range(1, 65536)
+        .unit("images")
         .field("precision", &P::precision,
                "fp32; bf16 = convolutions and matrix products in bfloat16; auto = bf16 where the "
                "processor is fast at it, else fp32.")
@@ -100,9 +102,9 @@ class EvaluateStage : public Stage {
     for (std::size_t label = 0; label < info.classes.size(); ++label) {
       const auto images = report.class_images(label);
       if (images == 0) continue;  // there is no accuracy to tell
-      context.metric("class_accuracy/" + info.classes[label], 0,
-                     static_cast<double>(report.class_correct(label)) /
-                         static_cast<double>(images));
+      context.metric(
+          "class_accuracy/" + info.classes[label], 0,
+          static_cast<double>(report.class_correct(label)) / static_cast<double>(images));
     }
     const std::filesystem::path& out = context.output("report");
     report.write(out);

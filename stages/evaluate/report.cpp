@@ -28,7 +28,8 @@ EvaluationReport::EvaluationReport(std::string split, learn::ModelInfo model)
 
 void EvaluationReport::add(const learn::Judgement& judgement, std::int32_t index) {
   rows_.push_back({index, judgement});
-  ++counts_[static_cast<std::size_t>(judgement.label)][static_cast<std::size_t>(judgement.predicted)];
+  ++counts_[static_cast<std::size_t>(judgement.label)]
+           [static_cast<std::size_t>(judgement.predicted)];
   loss_sum_ += judgement.loss;
   correct_ += judgement.predicted == judgement.label ? 1 : 0;
   top5_ += judgement.label_rank < 5 ? 1 : 0;
@@ -38,9 +39,13 @@ double EvaluationReport::loss() const {
   return rows_.empty() ? 0 : loss_sum_ / static_cast<double>(rows_.size());
 }
 
-double EvaluationReport::accuracy() const { return ratio(correct_, images()); }
+double EvaluationReport::accuracy() const {
+  return ratio(correct_, images());
+}
 
-double EvaluationReport::top5_accuracy() const { return ratio(top5_, images()); }
+double EvaluationReport::top5_accuracy() const {
+  return ratio(top5_, images());
+}
 
 std::int64_t EvaluationReport::class_images(std::size_t label) const {
   std::int64_t sum = 0;

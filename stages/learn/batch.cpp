@@ -45,9 +45,8 @@ void copy_image(const std::uint8_t* in, T* out, const T* table, const BatchForma
 }
 
 template <class T>
-void copy_images(const SplitView& split, std::span<const std::int32_t> rows, T* out,
-                 const T* table, const BatchFormat& format, int padding,
-                 const std::vector<Draw>& draws) {
+void copy_images(const SplitView& split, std::span<const std::int32_t> rows, T* out, const T* table,
+                 const BatchFormat& format, int padding, const std::vector<Draw>& draws) {
   const std::int64_t size = format.height * format.width * format.channels;
   const Draw centred{padding, padding, false};
   const auto copy = format.channels == 3   ? copy_image<3, T>
@@ -99,8 +98,8 @@ at::Tensor BatchMaker::augmented(const SplitView& split, std::span<const std::in
   return make(split, rows, augmentation.padding, draws);
 }
 
-at::Tensor BatchMaker::make(const SplitView& split, std::span<const std::int32_t> rows,
-                            int padding, const std::vector<Draw>& draws) const {
+at::Tensor BatchMaker::make(const SplitView& split, std::span<const std::int32_t> rows, int padding,
+                            const std::vector<Draw>& draws) const {
   const auto count = static_cast<std::int64_t>(rows.size());
   at::Tensor out = at::empty({count, format_.height, format_.width, format_.channels},
                              format_.bf16 ? at::kBFloat16 : at::kFloat);
@@ -108,8 +107,7 @@ at::Tensor BatchMaker::make(const SplitView& split, std::span<const std::int32_t
     copy_images(split, rows, static_cast<std::uint16_t*>(out.data_ptr()), table16_.data(), format_,
                 padding, draws);
   } else {
-    copy_images(split, rows, out.mutable_data_ptr<float>(), table_.data(), format_, padding,
-                draws);
+    copy_images(split, rows, out.mutable_data_ptr<float>(), table_.data(), format_, padding, draws);
   }
   out = out.permute({0, 3, 1, 2});
   return format_.channels_last ? out : out.contiguous();

@@ -32,8 +32,12 @@ AutocastScope::~AutocastScope() {
   if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
 }
 
-FlushDenormalScope::FlushDenormalScope() { set_flush_denormal(true); }
+FlushDenormalScope::FlushDenormalScope() {
+  set_flush_denormal(true);
+}
 
-FlushDenormalScope::~FlushDenormalScope() { set_flush_denormal(false); }
+FlushDenormalScope::~FlushDenormalScope() {
+  set_flush_denormal(false);
+}
 
 }  // namespace cifarpipe::learn

@@ -65,7 +65,9 @@ DatasetWriter::DatasetWriter(std::filesystem::path dir, DatasetInfo info)
   check_info(info_, "the dataset");
 }
 
-void DatasetWriter::begin_split(std::string_view name) { split(name); }
+void DatasetWriter::begin_split(std::string_view name) {
+  split(name);
+}
 
 DatasetWriter::Split& DatasetWriter::split(std::string_view name) {
   const auto found = splits_.find(name);
@@ -80,8 +82,9 @@ DatasetWriter::Split& DatasetWriter::split(std::string_view name) {
 void DatasetWriter::add(std::string_view name, std::span<const std::uint8_t> image,
                         std::int32_t label, std::int32_t position) {
   if (static_cast<std::int64_t>(image.size()) != info_.image_bytes()) {
-    throw Error("an image of " + std::to_string(image.size()) + " bytes in a dataset of images of " +
-                std::to_string(info_.image_bytes()) + " bytes");
+    throw Error("an image of " + std::to_string(image.size()) +
+                " bytes in a dataset of images of " + std::to_string(info_.image_bytes()) +
+                " bytes");
   }
   if (label < 0 || label >= static_cast<std::int64_t>(info_.classes.size())) {
     throw Error("label " + std::to_string(label) + " of image " + std::to_string(position) +
@@ -165,8 +168,7 @@ void DatasetReader::open_split(const std::string& name, std::int64_t count) {
     const auto bytes = files_.emplace_back(file).bytes();
     if (static_cast<std::int64_t>(bytes.size()) != count * bytes_each) {
       throw Error(file.string() + " has " + std::to_string(bytes.size()) + " bytes instead of " +
-                  std::to_string(count * bytes_each) + " for " + std::to_string(count) +
-                  " images");
+                  std::to_string(count * bytes_each) + " for " + std::to_string(count) + " images");
     }
     return bytes;
   };

@@ -11,8 +11,8 @@
 namespace cifarpipe::learn {
 namespace {
 
-constexpr std::int64_t kPerDraw = 4;     // elements that share one 64-bit draw, 16 bits each
-constexpr std::int64_t kBlock = 1024;    // elements whose draws are made ahead, in the cache
+constexpr std::int64_t kPerDraw = 4;   // elements that share one 64-bit draw, 16 bits each
+constexpr std::int64_t kBlock = 1024;  // elements whose draws are made ahead, in the cache
 constexpr std::int64_t kGrain = 1 << 15;
 
 /// `out` = `in` where kept, times `scale`; element i is kept when its 16 bits reach `threshold`.

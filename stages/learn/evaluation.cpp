@@ -50,8 +50,7 @@ Evaluation evaluate(Model& model, const BatchMaker& maker, const SplitView& spli
     const auto classes = static_cast<std::size_t>(logits.size(1));
     const float* values = logits.const_data_ptr<float>();
     for (const auto row : rows) {
-      Judgement judgement =
-          judge({values, classes}, split.labels[static_cast<std::size_t>(row)]);
+      Judgement judgement = judge({values, classes}, split.labels[static_cast<std::size_t>(row)]);
       values += classes;
       judgement.row = row;
       loss += judgement.loss;

@@ -16,11 +16,11 @@ namespace cifarpipe::learn {
 struct Judgement {
   std::int64_t row = 0;  ///< Within the split.
   std::int32_t label = 0;
-  std::int32_t predicted = 0;      ///< The class of the largest logit; the first of equal ones.
-  double loss = 0;                 ///< Cross entropy.
-  double confidence = 0;           ///< Probability of `predicted`.
+  std::int32_t predicted = 0;  ///< The class of the largest logit; the first of equal ones.
+  double loss = 0;             ///< Cross entropy.
+  double confidence = 0;       ///< Probability of `predicted`.
   double label_probability = 0;
-  std::int32_t label_rank = 0;     ///< How many classes got a larger logit than the label.
+  std::int32_t label_rank = 0;  ///< How many classes got a larger logit than the label.
 };
 
 /// Judges one row of logits.

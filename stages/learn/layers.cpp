@@ -18,7 +18,8 @@ namespace {
 constexpr double kNormMomentum = 0.1;
 constexpr double kNormEpsilon = 1e-5;
 
-at::Tensor parameter(at::IntArrayRef shape, at::MemoryFormat format = at::MemoryFormat::Contiguous) {
+at::Tensor parameter(at::IntArrayRef shape,
+                     at::MemoryFormat format = at::MemoryFormat::Contiguous) {
   at::Tensor made = at::empty(shape, at::TensorOptions(at::kFloat), format);
   made.set_requires_grad(true);
   return made;
@@ -57,7 +58,9 @@ at::Tensor BatchNorm2d::forward(const at::Tensor& x, const ForwardPass& pass) {
 Linear::Linear(std::int64_t in, std::int64_t out)
     : weight(parameter({out, in})), bias(parameter({out})) {}
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  return at::linear(x, weight, bias);
+}
 
 ConvBlock::ConvBlock(std::int64_t in, std::int64_t out, double dropout_p, at::MemoryFormat format)
     : first(in, out, 3, 1, format),

@@ -38,7 +38,8 @@ void Model::initialise(std::uint64_t seed) {
     const auto& [name, tensor] = parameters_[i];
     if (tensor.dim() > 1) {
       // Kaiming with a = sqrt(5) comes to this; the bias that follows has the same bound.
-      const double fan_in = static_cast<double>(tensor.numel()) / static_cast<double>(tensor.size(0));
+      const double fan_in =
+          static_cast<double>(tensor.numel()) / static_cast<double>(tensor.size(0));
       bound = 1 / std::sqrt(fan_in);
     }
     if (name.starts_with("bn")) {

@@ -63,8 +63,7 @@ void write_model_info(const std::filesystem::path& dir, const ModelInfo& info) {
 }
 
 void require_fit(const ModelInfo& model, const DatasetInfo& data) {
-  if (model.height != data.height || model.width != data.width ||
-      model.channels != data.channels) {
+  if (model.height != data.height || model.width != data.width || model.channels != data.channels) {
     throw Error("the model takes images of " +
                 size_text(model.height, model.width, model.channels) + ", the dataset's are " +
                 size_text(data.height, data.width, data.channels));

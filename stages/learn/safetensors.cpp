@@ -35,8 +35,7 @@ std::optional<TensorType> type_from_name(std::string_view name) {
 std::optional<std::uint64_t> byte_count(TensorType type, const std::vector<std::int64_t>& shape) {
   std::uint64_t count = tensor_type_size(type);
   for (const std::int64_t side : shape) {
-    if (side < 0 ||
-        __builtin_mul_overflow(count, static_cast<std::uint64_t>(side), &count)) {
+    if (side < 0 || __builtin_mul_overflow(count, static_cast<std::uint64_t>(side), &count)) {
       return std::nullopt;
     }
   }
@@ -103,8 +102,7 @@ SafetensorsReader::SafetensorsReader(std::filesystem::path file)
   }
 }
 
-void SafetensorsReader::parse_header(std::string_view header,
-                                     std::span<const std::uint8_t> data) {
+void SafetensorsReader::parse_header(std::string_view header, std::span<const std::uint8_t> data) {
   const Json json = Json::parse(header);
   if (!json.is_object()) throw Error(file_.string() + " has a damaged header: not an object");
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;

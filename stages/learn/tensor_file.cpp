@@ -10,11 +10,16 @@ namespace {
 
 TensorType type_of(const at::Tensor& tensor, const std::string& name) {
   switch (tensor.scalar_type()) {
-    case at::kFloat: return TensorType::f32;
-    case at::kDouble: return TensorType::f64;
-    case at::kBFloat16: return TensorType::bf16;
-    case at::kLong: return TensorType::i64;
-    default: throw Error("tensor '" + name + "' has a type that cannot be written");
+    case at::kFloat:
+      return TensorType::f32;
+    case at::kDouble:
+      return TensorType::f64;
+    case at::kBFloat16:
+      return TensorType::bf16;
+    case at::kLong:
+      return TensorType::i64;
+    default:
+      throw Error("tensor '" + name + "' has a type that cannot be written");
   }
 }
 

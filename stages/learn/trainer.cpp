@@ -20,12 +20,11 @@ namespace {
 constexpr std::int64_t kValidationBatch = 256;
 
 double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 BatchFormat batch_format(const TrainOptions& options, const DatasetInfo& info) {
-  return {info.height, info.width, info.channels,         info.mean,
+  return {info.height, info.width,   info.channels,        info.mean,
           info.std,    options.bf16, options.channels_last};
 }
 
@@ -138,8 +137,8 @@ void Trainer::train_epoch() {
 void Trainer::train_batch() {
   const std::int64_t begin = state_.batch * options_.batch_size;
   const std::int64_t count = std::min<std::int64_t>(options_.batch_size, split_.count - begin);
-  const double loss = train_on(std::span(order_).subspan(static_cast<std::size_t>(begin),
-                                                         static_cast<std::size_t>(count)));
+  const double loss = train_on(
+      std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)));
   if (!std::isfinite(loss)) found_nan();
   state_.loss_sum += loss * static_cast<double>(count);
   state_.images += count;
@@ -153,8 +152,8 @@ void Trainer::train_batch() {
 
 /// Forward and backward; adds to the gradients and to the correct answers, returns the mean loss.
 double Trainer::train_on(std::span<const std::int32_t> rows) {
-  const at::Tensor images = maker_.augmented(
-      split_, rows, {options_.crop_padding, options_.flip}, options_.seed, state_.epoch);
+  const at::Tensor images = maker_.augmented(split_, rows, {options_.crop_padding, options_.flip},
+                                             options_.seed, state_.epoch);
   const at::Tensor labels = BatchMaker::labels(split_, rows);
   ForwardPass pass;
   pass.training = true;
@@ -167,8 +166,7 @@ double Trainer::train_on(std::span<const std::int32_t> rows) {
   }
   logits = logits.to(at::kFloat);
   const at::Tensor loss = at::cross_entropy_loss(logits, labels);
-  const double weight =
-      static_cast<double>(rows.size()) / static_cast<double>(images_of_group());
+  const double weight = static_cast<double>(rows.size()) / static_cast<double>(images_of_group());
   loss.backward(at::full({}, weight, at::kFloat));
   state_.correct += count_correct(logits, labels);
   return loss.item<float>();
@@ -296,8 +294,8 @@ void Trainer::write_last(const std::filesystem::path& dir) const {
   write_model(dir, all_tensors(*model_), state_.epoch);
 }
 
-void Trainer::write_model(const std::filesystem::path& dir,
-                          const std::vector<NamedTensor>& weights, std::int64_t epoch) const {
+void Trainer::write_model(const std::filesystem::path& dir, const std::vector<NamedTensor>& weights,
+                          std::int64_t epoch) const {
   const DatasetInfo& data = data_.info();
   save_weights(weights_file(dir), weights);
   write_model_info(dir, {options_.architecture, data.height, data.width, data.channels,

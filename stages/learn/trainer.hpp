@@ -42,8 +42,13 @@ struct TrainOptions {
 };
 
 enum class TrainMetric {
-  loss, accuracy, lr, images_per_second, val_loss, val_accuracy,  // a point an epoch
-  step_loss,                                                      // a point an optimiser step
+  loss,
+  accuracy,
+  lr,
+  images_per_second,
+  val_loss,
+  val_accuracy,  // a point an epoch
+  step_loss,     // a point an optimiser step
 };
 
 /// Who runs a training. All calls come from the training's thread.
@@ -134,8 +139,7 @@ class Trainer {
 };
 
 /// The order of an epoch's images: a permutation that depends on (seed, epoch, count) only.
-std::vector<std::int32_t> shuffled_rows(std::uint64_t seed, std::int64_t epoch,
-                                        std::int64_t count);
+std::vector<std::int32_t> shuffled_rows(std::uint64_t seed, std::int64_t epoch, std::int64_t count);
 
 /// A checkpoint's files: tensors by name, and the state's numbers bit by bit.
 void write_checkpoint(const std::filesystem::path& dir, const TrainState& state,

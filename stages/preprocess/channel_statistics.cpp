@@ -32,10 +32,9 @@ std::vector<double> ChannelStatistics::deviation() const {
   __extension__ using Wide = unsigned __int128;
   std::vector<double> result;
   for (std::size_t c = 0; c < 3; ++c) {
-    const Wide wide = static_cast<Wide>(pixels_) * squares_[c] -
-                                    static_cast<Wide>(sum_[c]) * sum_[c];
-    result.push_back(std::sqrt(static_cast<double>(wide)) /
-                     (255.0 * static_cast<double>(pixels_)));
+    const Wide wide =
+        static_cast<Wide>(pixels_) * squares_[c] - static_cast<Wide>(sum_[c]) * sum_[c];
+    result.push_back(std::sqrt(static_cast<double>(wide)) / (255.0 * static_cast<double>(pixels_)));
   }
   return result;
 }

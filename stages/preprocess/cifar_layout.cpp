@@ -146,14 +146,15 @@ CifarLayout find_cifar(const fs::path& folder, bool coarse) {
   }
   if (!found.cifar100.empty()) return read_cifar100(*found.cifar100.begin(), coarse);
   if (found.python) {
-    throw Error("these files are CIFAR's version for Python; the binary version (for C programs) "
-                "is expected: data_batch_1.bin, or train.bin");
+    throw Error(
+        "these files are CIFAR's version for Python; the binary version (for C programs) "
+        "is expected: data_batch_1.bin, or train.bin");
   }
-  throw Error(fmt::format("no data set is among the files: neither data_batch_1.bin (CIFAR-10's "
-                          "binary layout) nor train.bin (CIFAR-100's); there is {}",
-                          found.some_files.empty()
-                              ? std::string("nothing")
-                              : fmt::format("{}", fmt::join(found.some_files, ", "))));
+  throw Error(
+      fmt::format("no data set is among the files: neither data_batch_1.bin (CIFAR-10's "
+                  "binary layout) nor train.bin (CIFAR-100's); there is {}",
+                  found.some_files.empty() ? std::string("nothing")
+                                           : fmt::format("{}", fmt::join(found.some_files, ", "))));
 }
 
 }  // namespace cifarpipe::preprocess

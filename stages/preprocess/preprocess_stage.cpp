@@ -19,15 +19,16 @@ const std::vector<double> kReferenceMean = {0.4914, 0.4822, 0.4465};
 const std::vector<double> kReferenceStd = {0.2023, 0.1994, 0.2010};
 
 Condition is_empty_list(const char* field, bool empty) {
-  return {field, empty ? Condition::Op::equal : Condition::Op::not_equal, std::vector<double>{},
-          {}};
+  return {
+      field, empty ? Condition::Op::equal : Condition::Op::not_equal, std::vector<double>{}, {}};
 }
 
 void check_given(const PreprocessParams& params) {
   if (params.normalization != "given") return;
   if (params.mean.size() != kChannels || params.std.size() != kChannels) {
     throw Error(fmt::format("mean and std need {} numbers each (red, green, blue); there are {} "
-                            "and {}", kChannels, params.mean.size(), params.std.size()),
+                            "and {}",
+                            kChannels, params.mean.size(), params.std.size()),
                 ErrorKind::usage);
   }
 }
@@ -55,8 +56,8 @@ class Conversion {
     const std::vector<bool> held_out = validation_flags();
     writer_.begin_split("train");
     for_each_record(layout_, layout_.train, params_.limit_train, [&](const Record& record) {
-      const bool validation = !held_out.empty() && held_out[static_cast<std::size_t>(
-                                                       record.position)];
+      const bool validation =
+          !held_out.empty() && held_out[static_cast<std::size_t>(record.position)];
       if (!validation) statistics_.add(record.planes);
       take(validation ? "validation" : "train", record);
     });
@@ -113,8 +114,10 @@ class Conversion {
       std_ = statistics_.deviation();
       for (int c = 0; c < kChannels; ++c) {
         if (std_[static_cast<std::size_t>(c)] > 0) continue;
-        throw Error(fmt::format("normalization = \"computed\" is impossible: channel {} has the "
-                                "same value in every training image", c));
+        throw Error(
+            fmt::format("normalization = \"computed\" is impossible: channel {} has the "
+                        "same value in every training image",
+                        c));
       }
     }
     writer_.set_normalisation(mean_, std_);
@@ -161,9 +164,11 @@ Schema<PreprocessParams> PreprocessParams::schema() {
       .field("std", &P::std, "For normalization = \"given\": red, green, blue, on [0, 1].")
       .range(1e-6, 10)
       .field("limit_train", &P::limit_train, "Take only the first training images; 0 = all.")
-      .at_least(0).unit("images")
+      .at_least(0)
+      .unit("images")
       .field("limit_test", &P::limit_test, "Take only the first test images; 0 = all.")
-      .at_least(0).unit("images")
+      .at_least(0)
+      .unit("images")
       .rule({Param("normalization") == "given"},
             {is_empty_list("mean", false), is_empty_list("std", false)},
             "normalization = \"given\" needs mean and std, three numbers each")

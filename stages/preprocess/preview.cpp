@@ -45,8 +45,8 @@ void Preview::write(const std::filesystem::path& dir, const std::vector<double>&
   for (const char* split : kSplits) {
     const auto counts = counts_.find(split);
     if (counts == counts_.end()) continue;
-    const std::int64_t all = std::accumulate(counts->second.begin(), counts->second.end(),
-                                             std::int64_t{0});
+    const std::int64_t all =
+        std::accumulate(counts->second.begin(), counts->second.end(), std::int64_t{0});
     Json by_class = Json::object();
     for (std::size_t c = 0; c < layout_.classes.size(); ++c) {
       by_class[layout_.classes[c]] = counts->second[c];
@@ -55,8 +55,8 @@ void Preview::write(const std::filesystem::path& dir, const std::vector<double>&
     sizes += fmt::format("{}{} {}", sizes.empty() ? "" : ", ", all, split);
   }
   vision::draw_contact_sheet(dir / "contact-sheet.png",
-                             fmt::format("First images of each class, of {}", sizes),
-                             kSide, kSide, rows);
+                             fmt::format("First images of each class, of {}", sizes), kSide, kSide,
+                             rows);
   const Json summary = {{"layout", layout_.name},
                         {"image", {{"height", kSide}, {"width", kSide}, {"channels", kChannels}}},
                         {"classes", layout_.classes},

@@ -15,14 +15,16 @@ std::int64_t records_in(const CifarLayout& layout, const std::filesystem::path& 
   if (size == 0) throw Error(fmt::format("{} is empty", file.string()));
   const std::int64_t other = layout.label_bytes == 1 ? 2 : 1;
   if (size % (kPixelBytes + other) == 0) {
-    throw Error(fmt::format("{} holds records of {} bytes and not of {}: it is {}'s layout under "
-                            "a name of {}'s", file.string(), kPixelBytes + other, record,
-                            other == 2 ? "CIFAR-100" : "CIFAR-10",
-                            other == 2 ? "CIFAR-10" : "CIFAR-100"));
+    throw Error(
+        fmt::format("{} holds records of {} bytes and not of {}: it is {}'s layout under "
+                    "a name of {}'s",
+                    file.string(), kPixelBytes + other, record,
+                    other == 2 ? "CIFAR-100" : "CIFAR-10", other == 2 ? "CIFAR-10" : "CIFAR-100"));
   }
-  throw Error(fmt::format("{} ends at byte {}, in the middle of record {} (from byte {}; a record "
-                          "has {} bytes): it was cut off or is another format", file.string(), size,
-                          size / record, size / record * record, record));
+  throw Error(
+      fmt::format("{} ends at byte {}, in the middle of record {} (from byte {}; a record "
+                  "has {} bytes): it was cut off or is another format",
+                  file.string(), size, size / record, size / record * record, record));
 }
 
 }  // namespace

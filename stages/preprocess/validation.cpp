@@ -59,8 +59,10 @@ std::vector<bool> choose_validation(std::span<const std::uint8_t> labels, int cl
   const std::vector<std::int64_t> share = shares(counts, fraction);
   for (std::size_t c = 0; c < members.size(); ++c) {
     if (share[c] > 0 && share[c] == counts[c]) {
-      throw Error(fmt::format("validation = {} takes all {} images of class {}: none is left to "
-                              "train on", fraction, counts[c], c));
+      throw Error(
+          fmt::format("validation = {} takes all {} images of class {}: none is left to "
+                      "train on",
+                      fraction, counts[c], c));
     }
     std::sort(members[c].begin(), members[c].end());
     for (std::int64_t i = 0; i < share[c]; ++i) {

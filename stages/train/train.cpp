@@ -34,27 +34,38 @@ struct TrainParams {
     return Schema<P>{}
         .field("architecture", &P::architecture, "The network.")
         .one_of(learn::architectures())
-        .field("epochs", &P::epochs, "Passes over the training split.").range(1, 10000)
+        .field("epochs", &P::epochs, "Passes over the training split.")
+        .range(1, 10000)
         .unit("epochs")
-        .field("batch_size", &P::batch_size, "Images a batch.").range(1, 65536).unit("images")
+        .field("batch_size", &P::batch_size, "Images a batch.")
+        .range(1, 65536)
+        .unit("images")
         .field("optimizer", &P::optimizer,
                "Update rule: adam (weight decay as L2 in the gradient), adamw (decoupled), sgd.")
         .one_of({"adam", "adamw", "sgd"})
-        .field("lr", &P::lr, "Learning rate of the first epoch.").range(1e-8, 100)
-        .field("weight_decay", &P::weight_decay, "Weight decay.").range(0, 10)
-        .field("momentum", &P::momentum, "Momentum; sgd only.").range(0, 0.9999)
+        .field("lr", &P::lr, "Learning rate of the first epoch.")
+        .range(1e-8, 100)
+        .field("weight_decay", &P::weight_decay, "Weight decay.")
+        .range(0, 10)
+        .field("momentum", &P::momentum, "Momentum; sgd only.")
+        .range(0, 0.9999)
         .field("lr_step", &P::lr_step,
                "Every so many epochs the learning rate is multiplied by lr_gamma; 0 = never.")
-        .range(0, 10000).unit("epochs")
-        .field("lr_gamma", &P::lr_gamma, "What it is multiplied by.").range(1e-6, 1)
+        .range(0, 10000)
+        .unit("epochs")
+        .field("lr_gamma", &P::lr_gamma, "What it is multiplied by.")
+        .range(1e-6, 1)
         .field("accumulate", &P::accumulate,
                "Batches whose gradients make one optimiser step; an epoch's last step takes what "
                "is left, and is the mean over that.")
-        .range(1, 4096).unit("batches")
+        .range(1, 4096)
+        .unit("batches")
         .field("crop_padding", &P::crop_padding,
                "Black pixels put around an image before a random crop of its own size.")
-        .range(0, 64).unit("pixels")
-        .field("flip", &P::flip, "Probability of a horizontal flip.").range(0, 1)
+        .range(0, 64)
+        .unit("pixels")
+        .field("flip", &P::flip, "Probability of a horizontal flip.")
+        .range(0, 1)
         .field("precision", &P::precision,
                "fp32; bf16 = convolutions and matrix products in bfloat16; auto = bf16 where the "
                "processor is fast at it, else fp32.")
@@ -65,7 +76,9 @@ struct TrainParams {
         .one_of({"stop", "warn"})
         .field("checkpoint_every", &P::checkpoint_every,
                "Save a checkpoint after every so many epochs (and always when stopped).")
-        .range(1, 10000).unit("epochs").no_effect()
+        .range(1, 10000)
+        .unit("epochs")
+        .no_effect()
         .field("step_metrics", &P::step_metrics,
                "Also record the loss of every optimiser step, as step_loss.");
   }
@@ -127,8 +140,7 @@ class ContextHost : public learn::TrainingHost {
   void warn(std::string_view line) override { context_.warn(line); }
   bool stop_requested() override { return context_.stop().stop_requested(); }
   std::optional<std::filesystem::path> checkpoint() override { return context_.checkpoint(); }
-  void save_checkpoint(
-      const std::function<void(const std::filesystem::path&)>& write) override {
+  void save_checkpoint(const std::function<void(const std::filesystem::path&)>& write) override {
     context_.save_checkpoint(write);
   }
 

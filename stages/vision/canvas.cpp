@@ -33,8 +33,7 @@ Size measure(const std::string& text, int height, bool bold) {
 cv::Mat text_mask(const std::string& text, int height, bool bold, int margin) {
   const Size size = measure(text, height, bold);
   const int width = size.box.width / kOversampling + 2 * margin + 1;
-  cv::Mat large(cv::Size(width, height * 3 / 2 + 2 * margin) * kOversampling, CV_8U,
-                cv::Scalar(0));
+  cv::Mat large(cv::Size(width, height * 3 / 2 + 2 * margin) * kOversampling, CV_8U, cv::Scalar(0));
   cv::putText(large, text, {margin * kOversampling, (margin + height) * kOversampling}, kFont,
               size.scale, cv::Scalar(255), size.thickness, cv::LINE_AA);
   cv::Mat mask;
@@ -44,8 +43,7 @@ cv::Mat text_mask(const std::string& text, int height, bool bold, int margin) {
 
 }  // namespace
 
-Canvas::Canvas(int width, int height)
-    : pixels_(height, width, CV_8UC3, cv::Scalar(255, 255, 255)) {
+Canvas::Canvas(int width, int height) : pixels_(height, width, CV_8UC3, cv::Scalar(255, 255, 255)) {
   // A picture takes milliseconds: a pool of threads would only stay behind in the worker.
   cv::setNumThreads(1);
 }
@@ -67,8 +65,7 @@ void Canvas::text(const std::string& text, int x, int y, int height, const Colou
   stamp(mask, left - kMargin, y - height / 2 - kMargin, colour);
 }
 
-void Canvas::text_upwards(const std::string& text, int x, int y, int height,
-                          const Colour& colour) {
+void Canvas::text_upwards(const std::string& text, int x, int y, int height, const Colour& colour) {
   constexpr int kMargin = 2;
   cv::Mat mask;
   cv::rotate(text_mask(text, height, false, kMargin), mask, cv::ROTATE_90_COUNTERCLOCKWISE);
@@ -79,13 +76,13 @@ void Canvas::stamp(const cv::Mat& mask, int left, int top, const Colour& colour)
   const int first_row = std::max(0, -top);
   const int last_row = std::min(mask.rows, pixels_.rows - top);
   for (int row = first_row; row < last_row; ++row) {
-    for (int column = std::max(0, -left);
-         column < std::min(mask.cols, pixels_.cols - left); ++column) {
+    for (int column = std::max(0, -left); column < std::min(mask.cols, pixels_.cols - left);
+         ++column) {
       const int weight = mask.at<std::uint8_t>(row, column);
       Colour& pixel = pixels_.at<Colour>(top + row, left + column);
       for (int c = 0; c < 3; ++c) {
-        pixel[c] = static_cast<std::uint8_t>((pixel[c] * (255 - weight) + colour[c] * weight + 127) /
-                                             255);
+        pixel[c] =
+            static_cast<std::uint8_t>((pixel[c] * (255 - weight) + colour[c] * weight + 127) / 255);
       }
     }
   }

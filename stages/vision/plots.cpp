@@ -13,9 +13,9 @@ namespace {
 
 // White to dark blue, each step darker than the one before to the eye (ColorBrewer's "GnBu" with a
 // darker end).
-constexpr int kRamp[][3] = {{255, 255, 255}, {234, 247, 230}, {204, 235, 205}, {158, 214, 190},
-                            {106, 186, 199}, {62, 147, 194},  {30, 104, 172},  {9, 62, 125},
-                            {5, 34, 80}};
+constexpr int kRamp[][3] = {{255, 255, 255}, {234, 247, 230}, {204, 235, 205},
+                            {158, 214, 190}, {106, 186, 199}, {62, 147, 194},
+                            {30, 104, 172},  {9, 62, 125},    {5, 34, 80}};
 
 /// The root makes the few percent of confusions visible beside a diagonal near 100 %.
 Colour colour_of(double share) {
@@ -103,12 +103,11 @@ class ConfusionPlot {
       right += count(t, t);
     }
     canvas.text(plain(title, 90), kMargin, 26, 15, kInk, Align::left, true);
-    canvas.text(fmt::format("{} of {} images right ({:.2f} %). Cells: percent of the true class.",
-                            right, all,
-                            all == 0 ? 0.0
-                                     : 100.0 * static_cast<double>(right) /
-                                           static_cast<double>(all)),
-                kMargin, 52, 11, kFaintInk);
+    canvas.text(
+        fmt::format("{} of {} images right ({:.2f} %). Cells: percent of the true class.", right,
+                    all,
+                    all == 0 ? 0.0 : 100.0 * static_cast<double>(right) / static_cast<double>(all)),
+        kMargin, 52, 11, kFaintInk);
   }
 
   void draw_row(Canvas& canvas, int t) const {
@@ -122,8 +121,8 @@ class ConfusionPlot {
                   n_ <= 12 ? 13 : 10, ink_on(ground), Align::centre, t == p);
     }
     if (n_ <= 50) {
-      canvas.text(fmt::format("{} of {}", count(t, t), row_sum(t)),
-                  left_ + n_ * cell_ + 10, top_ + t * cell_ + cell_ / 2, 9, kFaintInk);
+      canvas.text(fmt::format("{} of {}", count(t, t), row_sum(t)), left_ + n_ * cell_ + 10,
+                  top_ + t * cell_ + cell_ / 2, 9, kFaintInk);
     }
   }
 
@@ -169,8 +168,8 @@ class ConfusionPlot {
     canvas.fill({x - 1, top_, 1, length}, line);
     canvas.fill({x + 16, top_, 1, length}, line);
     for (const int percent : {0, 1, 5, 10, 25, 50, 75, 100}) {
-      const int y = top_ + static_cast<int>(std::lround((1 - std::sqrt(percent / 100.0)) *
-                                                        (length - 1)));
+      const int y =
+          top_ + static_cast<int>(std::lround((1 - std::sqrt(percent / 100.0)) * (length - 1)));
       canvas.fill({x + 17, y, 4, 1}, line);
       canvas.text(fmt::format("{} %", percent), x + 25, y, 9, kFaintInk);
     }

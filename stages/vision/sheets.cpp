@@ -56,9 +56,10 @@ void draw_contact_sheet(const std::filesystem::path& png, const std::string& tit
         throw Error("an image of a contact sheet has not the size of the others");
       }
       const cv::Mat small(height, width, CV_8UC3, const_cast<std::uint8_t*>(image.data()));
-      cv::Mat target(canvas.pixels(),
-                     cv::Rect({left + label_width + kGap * 2 +
-                                   static_cast<int>(i) * (cell.width + kGap), top}, cell));
+      cv::Mat target(
+          canvas.pixels(),
+          cv::Rect({left + label_width + kGap * 2 + static_cast<int>(i) * (cell.width + kGap), top},
+                   cell));
       cv::resize(small, target, cell, 0, 0, cv::INTER_NEAREST);
     }
   }

@@ -40,11 +40,13 @@ BOOST_AUTO_TEST_CASE(good_archives_come_out_whole) {
   const std::string large(300000, 'x');
   for (const std::string format : {"tar", "tar.gz", "zip"}) {
     const TempDir temp;
-    const fs::path file = make_archive(temp.path() / "a", {{"./", "", AE_IFDIR},
-                                                           {"./d/", "", AE_IFDIR},
-                                                           {"./d/a.bin", large},
-                                                           {"d/empty", ""},
-                                                           {"e/f/g.txt", "text"}}, format);
+    const fs::path file = make_archive(temp.path() / "a",
+                                       {{"./", "", AE_IFDIR},
+                                        {"./d/", "", AE_IFDIR},
+                                        {"./d/a.bin", large},
+                                        {"d/empty", ""},
+                                        {"e/f/g.txt", "text"}},
+                                       format);
     std::int64_t last = 0;
     std::int64_t of = 0;
     extract_archive(file, "a", temp.make("out"), {}, [&](std::int64_t done, std::int64_t total) {
@@ -128,10 +130,11 @@ BOOST_AUTO_TEST_CASE(odd_names) {
 BOOST_AUTO_TEST_CASE(damage_is_said_with_its_place) {
   const TempDir temp;
   std::string noise;  // Does not compress, so that the cut falls into the second file.
-  for (std::uint32_t i = 0, x = 1; i < 200000; ++i) noise += static_cast<char>((x = x * 1664525u + 1013904223u) >> 24);
+  for (std::uint32_t i = 0, x = 1; i < 200000; ++i)
+    noise += static_cast<char>((x = x * 1664525u + 1013904223u) >> 24);
   for (const std::string format : {"tar", "tar.gz", "zip"}) {
-    const fs::path file = make_archive(temp.path() / "whole", {{"a", "1"}, {"big.bin", noise}},
-                                       format);
+    const fs::path file =
+        make_archive(temp.path() / "whole", {{"a", "1"}, {"big.bin", noise}}, format);
     const std::string bytes = read(file);
     write(temp.path() / "cut", bytes.substr(0, bytes.size() / 2));
     const fs::path out = temp.make("out-" + format);
@@ -148,10 +151,9 @@ BOOST_AUTO_TEST_CASE(damage_is_said_with_its_place) {
                    name + " is not a tar or zip archive");
   }
   const fs::path hollow = make_archive(temp.path() / "hollow", {{"d/", "", AE_IFDIR}});
-  BOOST_CHECK_EQUAL(message_of([&] {
-                      extract_archive(hollow, "hollow", temp.make("out2"), {}, nothing);
-                    }),
-                    "hollow holds no files");
+  BOOST_CHECK_EQUAL(
+      message_of([&] { extract_archive(hollow, "hollow", temp.make("out2"), {}, nothing); }),
+      "hollow holds no files");
 }
 
 BOOST_AUTO_TEST_CASE(folders) {
@@ -159,18 +161,17 @@ BOOST_AUTO_TEST_CASE(folders) {
   write(temp.path() / "in/a/b.bin", std::string(3000000, 'b'));
   write(temp.path() / "in/c", "");
   std::int64_t last = 0;
-  copy_folder(temp.path() / "in", temp.make("out"), {},
-              [&](std::int64_t done, std::int64_t total) {
-                last = done;
-                BOOST_CHECK_EQUAL(total, 3000000);
-              });
+  copy_folder(temp.path() / "in", temp.make("out"), {}, [&](std::int64_t done, std::int64_t total) {
+    last = done;
+    BOOST_CHECK_EQUAL(total, 3000000);
+  });
   BOOST_CHECK_EQUAL(last, 3000000);
   BOOST_CHECK(tree(temp.path() / "in") == tree(temp.path() / "out"));
 
   const auto problem = [&](const Limits& limits) {
     fs::remove_all(temp.path() / "out");
-    const std::string message = message_of(
-        [&] { copy_folder(temp.path() / "in", temp.make("out"), limits, nothing); });
+    const std::string message =
+        message_of([&] { copy_folder(temp.path() / "in", temp.make("out"), limits, nothing); });
     BOOST_CHECK(fs::is_empty(temp.path() / "out"));  // Found before anything is written.
     return message;
   };
@@ -185,10 +186,9 @@ BOOST_AUTO_TEST_CASE(folders) {
   fs::remove(temp.path() / "in/link");
   BOOST_REQUIRE_EQUAL(::mkfifo((temp.path() / "in/pipe").c_str(), 0600), 0);
   check_contains(problem({}), "'pipe' is neither a file nor a folder");
-  check_contains(message_of([&] {
-                   copy_folder(temp.make("nothing"), temp.path() / "out", {}, nothing);
-                 }),
-                 "holds no files");
+  check_contains(
+      message_of([&] { copy_folder(temp.make("nothing"), temp.path() / "out", {}, nothing); }),
+      "holds no files");
 }
 
 BOOST_AUTO_TEST_CASE(stops_when_asked) {

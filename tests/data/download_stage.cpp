@@ -1,5 +1,6 @@
 // The stage as a whole: every kind of source, pins, what it records and what it leaves behind.
 #include "stages/download/download_stage.hpp"
+
 #include "tests/data/http_server.hpp"
 #include "tests/data/support.hpp"
 
@@ -75,8 +76,7 @@ BOOST_AUTO_TEST_CASE(archive_and_folder_of_this_machine) {
   DownloadStage(params((temp.path() / "folder").string())).run(context);
   BOOST_CHECK(tree(context.output("files")) == kFiles);
 
-  BOOST_CHECK_EQUAL(failure(context, params("/no/such")),
-                    "source = \"/no/such\" does not exist");
+  BOOST_CHECK_EQUAL(failure(context, params("/no/such")), "source = \"/no/such\" does not exist");
   BOOST_CHECK_EQUAL(failure(context, params("/dev/null")),
                     "source = \"/dev/null\" is neither a file nor a folder");
   DownloadParams pinned = params((temp.path() / "folder").string());
@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(pins) {
   BOOST_CHECK_EQUAL(failure(context, p),
                     server.url("/d") + " has the MD5 " + real.md5 + " but " + kWrongMd5 +
                         " is expected: it is damaged or not the file that was meant");
-  BOOST_CHECK(fs::is_empty(context.resume_dir()));  // Wrong bytes are not gone on with.
+  BOOST_CHECK(fs::is_empty(context.resume_dir()));     // Wrong bytes are not gone on with.
   BOOST_CHECK(fs::is_empty(context.output("files")));  // And nothing was unpacked.
   p = params(archive.string());
   p.sha256 = std::string(64, 'a');

@@ -90,8 +90,7 @@ void HttpServer::talk(int connection) {
   }
 }
 
-HttpAnswer serve_file(const HttpQuery& query, const std::string& content,
-                      const std::string& etag) {
+HttpAnswer serve_file(const HttpQuery& query, const std::string& content, const std::string& etag) {
   HttpAnswer answer;
   answer.headers.push_back("ETag: " + etag);
   answer.body = content;

@@ -21,8 +21,8 @@ struct HttpAnswer {
   std::string status = "200 OK";
   std::vector<std::string> headers;  ///< Content-Length is added unless `no_length`.
   std::string body;
-  long drop_after = -1;   ///< Closes the connection after so many bytes of the body.
-  int hang_ms = 0;        ///< Waits so long after that, or until the other side hangs up.
+  long drop_after = -1;  ///< Closes the connection after so many bytes of the body.
+  int hang_ms = 0;       ///< Waits so long after that, or until the other side hangs up.
   bool no_length = false;
 };
 

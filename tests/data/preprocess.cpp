@@ -1,13 +1,12 @@
 // From binary files to a dataset: both layouts, splits, limits, normalisation, and what is said
 // about files that are wrong.
-#include "stages/preprocess/preprocess_stage.hpp"
-
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "pipeline/digest.hpp"
 #include "stages/learn/dataset_file.hpp"
 #include "stages/preprocess/channel_statistics.hpp"
+#include "stages/preprocess/preprocess_stage.hpp"
 #include "tests/data/support.hpp"
 
 using namespace cifarpipe;
@@ -209,7 +208,8 @@ BOOST_AUTO_TEST_CASE(rules_are_data) {
   const ParamSchema schema = PreprocessParams::schema().info();
   const auto broken = [&](const std::string& normalization, std::vector<double> numbers) {
     ParamValues values;
-    for (const FieldInfo& field : schema.fields) values.emplace_back(field.name, field.default_value);
+    for (const FieldInfo& field : schema.fields)
+      values.emplace_back(field.name, field.default_value);
     for (auto& [name, value] : values) {
       if (name == "normalization") value = normalization;
       if (name == "mean" || name == "std") value = numbers;
@@ -237,8 +237,9 @@ BOOST_AUTO_TEST_CASE(wrong_records) {
     const fs::path file = job.files() / "x/y/data_batch_2.bin";
     write(file, records(40, 40).substr(0, 3073 * 7 + 100));
     BOOST_CHECK_EQUAL(job.failure(),
-                      file.string() + " ends at byte 21611, in the middle of record 7 (from byte "
-                      "21511; a record has 3073 bytes): it was cut off or is another format");
+                      file.string() +
+                          " ends at byte 21611, in the middle of record 7 (from byte "
+                          "21511; a record has 3073 bytes): it was cut off or is another format");
   }
   {
     Job job;
@@ -247,15 +248,17 @@ BOOST_AUTO_TEST_CASE(wrong_records) {
     std::string text = records(100, 20);
     text[3073 * 4] = 10;
     write(file, text);
-    BOOST_CHECK_EQUAL(job.failure(), file.string() + ", byte 12292: label 10 in record 4, but "
-                                                     "there are 10 classes");
+    BOOST_CHECK_EQUAL(job.failure(), file.string() +
+                                         ", byte 12292: label 10 in record 4, but "
+                                         "there are 10 classes");
   }
   {
     Job job;
     write_cifar10(job.files());
     write(job.files() / "x/y/test_batch.bin", std::string(3074 * 3, '\1'));
-    check_contains(job.failure(), "holds records of 3074 bytes and not of 3073: it is CIFAR-100's "
-                                  "layout under a name of CIFAR-10's");
+    check_contains(job.failure(),
+                   "holds records of 3074 bytes and not of 3073: it is CIFAR-100's "
+                   "layout under a name of CIFAR-10's");
   }
   {
     Job job;
@@ -286,8 +289,9 @@ BOOST_AUTO_TEST_CASE(missing_and_foreign_files) {
     Job job;
     write_cifar10(job.files());
     write_cifar10(job.files() / "again");
-    BOOST_CHECK_EQUAL(job.failure(), "there is more than one data set among the files: in "
-                                     "again/x/y and in x/y");
+    BOOST_CHECK_EQUAL(job.failure(),
+                      "there is more than one data set among the files: in "
+                      "again/x/y and in x/y");
   }
   {
     Job job;

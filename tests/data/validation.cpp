@@ -18,7 +18,8 @@ BOOST_AUTO_TEST_CASE(shares_are_right) {
         std::vector<std::uint8_t> labels;
         std::vector<double> count(static_cast<std::size_t>(classes));
         for (std::size_t i = 0; i < size; ++i) {  // Classes of unequal size.
-          labels.push_back(static_cast<std::uint8_t>(i * i % 7 % static_cast<std::size_t>(classes)));
+          labels.push_back(
+              static_cast<std::uint8_t>(i * i % 7 % static_cast<std::size_t>(classes)));
           ++count[labels.back()];
         }
         const std::vector<bool> chosen = choose_validation(labels, classes, fraction, 9);
@@ -51,7 +52,7 @@ BOOST_AUTO_TEST_CASE(the_seed_chooses) {
     if (first[i] && second[i]) ++both;
     if (first[i] && i < 10000) ++early;
   }
-  BOOST_CHECK_SMALL(both - 200.0, 60.0);    // Independent: a tenth of a tenth.
+  BOOST_CHECK_SMALL(both - 200.0, 60.0);     // Independent: a tenth of a tenth.
   BOOST_CHECK_SMALL(early - 1000.0, 120.0);  // From everywhere, not from one end.
 }
 

@@ -37,9 +37,9 @@ Decoded decode(const std::string& png) {
   for (std::size_t at = 8; at < png.size();) {
     const std::size_t size = number_at(png, at);
     const std::string body = png.substr(at + 4, size + 4);
-    BOOST_CHECK_EQUAL(crc32(0, reinterpret_cast<const Bytef*>(body.data()),
-                            static_cast<uInt>(body.size())),
-                      number_at(png, at + 8 + size));
+    BOOST_CHECK_EQUAL(
+        crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())),
+        number_at(png, at + 8 + size));
     if (body.substr(0, 4) == "IHDR") {
       result.width = number_at(body, 4);
       result.height = number_at(body, 8);
@@ -121,10 +121,9 @@ BOOST_AUTO_TEST_CASE(png_round_trip) {
       BOOST_CHECK(decoded.rgb == std::string(rgb.begin(), rgb.end()));
     }
   }
-  check_contains(message_of([] {
-                   write_png("/no/such/folder/a.png", 1, 1, std::vector<std::uint8_t>(3));
-                 }),
-                 "/no/such/folder/a.png");
+  check_contains(
+      message_of([] { write_png("/no/such/folder/a.png", 1, 1, std::vector<std::uint8_t>(3)); }),
+      "/no/such/folder/a.png");
 }
 
 BOOST_AUTO_TEST_CASE(confusion_of_ten) {

@@ -64,8 +64,8 @@ class FakeTypes {
     }
     for (auto& [port, from] : wires) {
       const auto dot = from.find('.');
-      stage.inputs.emplace_back(
-          port, InputSource{"", from.substr(0, dot), from.substr(dot + 1), {}});
+      stage.inputs.emplace_back(port,
+                                InputSource{"", from.substr(0, dot), from.substr(dot + 1), {}});
     }
     return stage;
   }

@@ -2,8 +2,8 @@
 #include <chrono>
 #include <fstream>
 
-#include "plugins/catalog.hpp"
 #include "plugins/abi.hpp"
+#include "plugins/catalog.hpp"
 #include "plugins/elf_file.hpp"
 #include "tests/unit/plugin_fixture.hpp"
 

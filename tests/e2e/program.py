@@ -1,0 +1,340 @@
+#!/usr/bin/env python3
+"""What a user does with whole pipelines, and what must hold afterwards: reruns, forcing, sweeps,
+failures, plugins that misbehave, two commands at once, a lost database, a damaged result.
+
+Uses the stages of tests/plugins, which need no time.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+import unittest
+
+from harness import PROGRAM, Store, TEST_PLUGINS, wait_until, workers_of
+
+CHAIN = """
+[pipeline]
+name = "chain"
+[stages.first]
+uses = "emit"
+params.text = "hello"
+[stages.slow]
+uses = "slow"
+params.steps = 6
+params.step_ms = 1
+params.checkpoint_every = 2
+[stages.last]
+uses = "join"
+inputs.first = "slow.out"
+inputs.second = "first.out"
+"""
+SWEEP = CHAIN + """
+[matrix]
+slow.steps = [3, 4, 5]
+"""
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.store = Store()
+        self.addCleanup(self.store.__exit__)
+        self.environment = {"CIFARPIPE_PLUGIN_PATH": str(TEST_PLUGINS)}
+
+    def run_(self, *arguments, **options):
+        environment = dict(self.environment, **options.pop("env", {}))
+        return self.store.run(*arguments, env=environment, **options)
+
+    def file(self, text, name="p.toml"):
+        return self.store.write(name, text)
+
+    def actions(self, run="latest"):
+        return {s["name"]: s["action"] for s in self.store.json("runs", "show", run)["stages"]}
+
+    def rows(self):
+        return self.store.json("runs", "list")
+
+    def check_clean(self):
+        """Nothing half-done is left, and no run says that it runs."""
+        for folder in ("tmp", "rings"):
+            left = os.listdir(self.store.runs / "store" / folder)
+            self.assertEqual(left, [], folder)
+        self.assertEqual([r for r in self.rows() if r["status"] == "RUNNING"], [])
+
+
+class Rerun(Case):
+    def test_the_same_file_again_has_nothing_to_do(self):
+        file = self.file(CHAIN)
+        first = self.run_("run", file, expect=0)
+        again = self.run_("run", file, expect=0)
+        self.assertIn("nothing to do", again.out)
+        self.assertIn("cached", again.err)
+        self.assertEqual(len(self.rows()), 1)
+        self.assertIn("next: cifarpipe runs show latest", first.err)
+        self.check_clean()
+
+    def test_new_run_makes_a_row_of_cached_stages(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, expect=0)
+        self.run_("run", file, "--new-run", "--name", "second", "--tag", "a=b", "--note", "n",
+                  expect=0)
+        shown = self.store.json("runs", "show", "second")
+        self.assertEqual({s["action"] for s in shown["stages"]}, {"cached"})
+        self.assertEqual((shown["tags"], shown["note"]), ({"a": "b"}, "n"))
+        self.assertIn("slow/loss", shown["metrics"])  # Also of stages that were there already.
+
+    def test_only_what_depends_on_a_change_runs(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, expect=0)
+        plan = json.loads(self.run_("plan", file, "--json", "--set", "slow.steps=7").out)
+        self.assertEqual([(p["stage"], p["action"], p["reason"]) for p in plan],
+                         [("first", "cached", "up to date"), ("slow", "run", "steps 6 → 7"),
+                          ("last", "maybe", "waits for slow")])
+        self.run_("plan", file, "--exit-code", expect=0)
+        self.run_("plan", file, "--exit-code", "--set", "slow.steps=7", expect=10)
+        self.run_("run", file, "--set", "slow.steps=7", expect=0)
+        self.assertEqual(self.actions(), {"first": "cached", "slow": "run", "last": "run"})
+
+    def test_equal_content_cuts_off_early(self):
+        # first runs again with a parameter that changes nothing in its output.
+        file = self.file(CHAIN)
+        self.run_("run", file, expect=0)
+        self.run_("run", file, "--set", "first.value=9.0", expect=0)
+        self.assertEqual(self.actions()["first"], "run")
+        self.assertEqual(self.actions()["last"], "cached")
+
+    def test_forcing_reproduces(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, expect=0)
+        forced = self.run_("run", file, "--force", "slow", expect=0)
+        self.assertIn("reproduced", forced.err)
+        self.assertEqual(len(self.rows()), 2)
+        self.assertEqual(self.actions(), {"first": "cached", "slow": "reproduced", "last": "cached"})
+        self.run_("run", file, "--from", "slow", expect=0)
+        self.assertEqual(self.actions(),
+                         {"first": "cached", "slow": "reproduced", "last": "reproduced"})
+        self.run_("run", file, "--no-cache", expect=0)
+        self.assertEqual(set(self.actions().values()), {"reproduced"})
+        self.assertIn("did you mean 'slow'", self.run_("run", file, "--force", "slwo", expect=2).err)
+
+    def test_until_is_another_run(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, "--until", "slow", expect=0)
+        self.assertEqual(list(self.actions()), ["slow"])
+        self.run_("run", file, expect=0)
+        self.assertEqual(len(self.rows()), 2)
+        self.assertEqual(self.actions()["slow"], "cached")
+
+    def test_a_result_of_an_earlier_run_is_an_input(self):
+        self.run_("run", self.file(CHAIN), expect=0)
+        other = self.file(
+            '[stages.last]\nuses = "join"\n'
+            'inputs.first = "run:latest/slow.out"\ninputs.second = "run:latest/first.out"\n',
+            "other.toml")
+        self.run_("run", other, expect=0)
+        bad = self.run_("run", other, "--set", 'stages.last.inputs.first="run:latest/nope.out"')
+        self.assertEqual(bad.code, 2)
+        self.assertIn("has no result of a stage 'nope'", bad.err)
+
+
+class Sweep(Case):
+    def test_shared_jobs_run_once_and_slots_change_nothing(self):
+        file = self.file(SWEEP)
+        self.run_("run", file, expect=0)
+        rows = self.rows()
+        self.assertEqual(len(rows), 4)  # A parent and three cells.
+        self.assertEqual(sorted(r["cell"] for r in rows if r["cell"]),
+                         ["slow.steps=3", "slow.steps=4", "slow.steps=5"])
+        attempts = self.store.query("SELECT count(*) FROM attempt")[0][0]
+        self.assertEqual(attempts, 1 + 3 + 3)  # first once, slow and last in each cell.
+        digests = self.store.query("SELECT DISTINCT sha256 FROM result_file ORDER BY 1")
+        with Store() as other:
+            other.run("run", file, "--slots", "2", env=self.environment, expect=0)
+            self.assertEqual(
+                other.query("SELECT DISTINCT sha256 FROM result_file ORDER BY 1"), digests)
+
+    def test_a_failing_cell_and_keep_going(self):
+        file = self.file('[stages.x]\nuses = "fail"\n[stages.y]\nuses = "emit"\n'
+                         '[matrix]\ny.value = [1.0, 2.0]\n')
+        failed = self.run_("run", file)
+        self.assertEqual(failed.code, 1, failed)
+        self.assertIn("failed: ", failed.err)
+        self.assertIn("log:  ", failed.err)
+        self.assertIn(f"to go on: cifarpipe run {file}", failed.err)
+        self.run_("run", file, "--keep-going", expect=1)
+        states = self.store.query(
+            "SELECT DISTINCT name, status FROM run_stage ORDER BY name, status")
+        self.assertIn(("y", "finished"), states)
+        self.assertEqual({r["status"] for r in self.rows()}, {"FAILED"})
+        self.check_clean()
+
+    def test_a_linked_experiment_has_a_row_of_its_own(self):
+        file = self.file(CHAIN.replace('[stages.last]\n', '[stages.last]\nexperiment = "other"\n'))
+        self.run_("run", file, expect=0)
+        rows = {r["experiment"]: r for r in self.rows()}
+        self.assertEqual(rows["other"]["parent"], rows["chain"]["id"])
+
+
+class Misbehave(Case):
+    SENTENCES = {
+        "throws": "thrown by the stage itself",
+        "throws_strange": "threw something that is not a std::exception",
+        "throws_in_thread": "SIGABRT",
+        "segfaults": "SIGSEGV",
+        "aborts": "SIGABRT",
+        "exits": "ended the worker with exit(0)",
+        "exits_at_once": "ended the worker with exit(0)",
+        "overflows": "SIGSEGV",
+        "allocates": "out of memory",
+        "undeclared": "wrote 'undeclared.txt' beside its outputs",
+        "links": "is a symbolic link",
+        "fifos": "is a pipe",
+        "wrong_port": "asks for output 'no_such_port', which it does not declare",
+        "strange_metrics": "reports metric 'not_declared', which it does not declare",
+    }
+
+    def test_each_is_one_sentence_and_the_host_lives(self):
+        for stage, sentence in self.SENTENCES.items():
+            with self.subTest(stage=stage):
+                file = self.file(f'[stages.x]\nuses = "{stage}"\n[stages.y]\nuses = "emit"\n')
+                result = self.run_("run", file, "--keep-going",
+                                   env={"CIFARPIPE_WORKER_MEMORY": "1000000000"})
+                self.assertEqual(result.code, 1, result)
+                self.assertIn(sentence, result.err)
+                self.assertEqual(self.store.json("runs", "show", "latest")["status"], "FAILED")
+        self.check_clean()
+
+    def test_what_a_stage_prints_is_in_the_log(self):
+        self.run_("run", self.file('[stages.x]\nuses = "prints"\n'), expect=0)
+        log = self.store.run("runs", "logs", "latest", expect=0).out
+        self.assertIn("| from stderr", log)
+        self.assertNotIn("\x1b", log)
+
+    def test_a_refused_plugin_is_told_before_anything_runs(self):
+        for name in ("wrong_stamp", "no_stamp"):
+            with self.subTest(plugin=name):
+                env = {"CIFARPIPE_PLUGIN_PATH": f"{TEST_PLUGINS}:{TEST_PLUGINS / 'refused'}"}
+                unused = self.run_("run", self.file('[stages.y]\nuses = "emit"\n'), env=env)
+                self.assertEqual(unused.code, 0, unused)
+
+    def test_a_stage_that_is_deaf_is_killed(self):
+        file = self.file('[stages.x]\nuses = "sleeps"\n')
+        process = self.store.start("run", file, env=self.environment)
+        wait_until(lambda: workers_of(process.pid), what="the worker")
+        log = wait_until(lambda: list(self.store.runs.glob("*/run.log")), what="the log")[0]
+        wait_until(lambda: "about to misbehave" in log.read_text(), what="the stage")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # The second one kills.
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 130)
+        self.assertEqual(self.rows()[0]["status"], "KILLED")
+        self.check_clean()
+
+
+class Together(Case):
+    def test_two_equal_commands_make_one_run(self):
+        file = self.file(CHAIN.replace("step_ms = 1", "step_ms = 60"))
+        one = self.store.start("run", file, env=self.environment)
+        two = self.store.start("run", file, env=self.environment)
+        for process in (one, two):
+            _, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(len(self.rows()), 1)
+        self.assertEqual(self.store.query("SELECT count(*) FROM attempt")[0][0], 3)
+
+    def test_two_files_share_a_job(self):
+        slow = CHAIN.replace("step_ms = 1", "step_ms = 60")
+        a = self.file(slow, "a.toml")
+        b = self.file(slow.replace('name = "chain"', 'name = "other"'), "b.toml")
+        processes = [self.store.start("run", f, env=self.environment) for f in (a, b)]
+        for process in processes:
+            _, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(len(self.rows()), 2)
+        self.assertEqual(self.store.query("SELECT count(*) FROM attempt")[0][0], 3)
+
+
+class Damage(Case):
+    def test_a_lost_database_is_indexed_again(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, expect=0)
+        metrics = self.store.metrics()
+        for path in self.store.runs.glob("cifarpipe.db*"):
+            path.unlink()
+        again = self.run_("run", file, expect=0)
+        self.assertEqual(again.err.count("cached"), 3, again)
+        self.assertEqual(self.store.metrics(), metrics)
+
+    def test_a_damaged_result_is_found_and_made_again(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, expect=0)
+        digests = self.store.digests()
+        self.store.run("verify", expect=0)
+        path = self.store.run("runs", "path", "latest", "slow.out", expect=0).out.strip()
+        victim = next(p for p in sorted(os.scandir(path), key=lambda e: e.name) if p.is_file()).path
+        os.chmod(victim, 0o644)
+        with open(victim, "r+b") as f:
+            byte = f.read(1)
+            f.seek(0)
+            f.write(bytes([byte[0] ^ 1]))
+        damaged = self.store.run("verify")
+        self.assertEqual(damaged.code, 1, damaged)
+        self.assertIn("damaged: slow", damaged.out)
+        self.run_("run", file, expect=0)
+        self.assertEqual(self.store.digests(), digests)
+        self.store.run("verify", expect=0)
+
+    def test_a_full_disk_is_a_sentence_and_going_on_works(self):
+        file = self.file(CHAIN)
+        with Store() as reference:
+            reference.run("run", file, env=self.environment, expect=0)
+            digests = reference.digests()
+        for n in range(1, 60, 6):
+            with self.subTest(operation=n), Store() as store:
+                full = store.run("run", file, env=dict(self.environment,
+                                                       CIFARPIPE_FAULT=f"enospc:{n}@cifarpipe"))
+                if full.code != 0:
+                    self.assertEqual(full.code, 3, full)
+                    self.assertIn("full", full.err)
+                store.run("run", file, env=self.environment, expect=0)
+                self.assertEqual(store.digests(), digests)
+
+    def test_a_fault_in_any_file_operation_loses_nothing(self):
+        file = self.file(CHAIN)
+        with Store() as reference:
+            reference.run("run", file, env=self.environment, expect=0)
+            digests, metrics = reference.digests(), reference.metrics()
+        for program in ("cifarpipe", "cifarpipe-worker"):
+            for kind in ("fail", "kill"):
+                for n in range(1, 40, 3):
+                    with self.subTest(program=program, kind=kind, n=n), Store() as store:
+                        fault = {"CIFARPIPE_FAULT": f"{kind}:{n}@{program}"}
+                        store.run("run", file, env=dict(self.environment, **fault))
+                        store.run("run", file, env=self.environment, expect=0)
+                        self.assertEqual(store.digests(), digests)
+                        self.assertEqual(store.metrics(), metrics)
+                        rows = store.json("runs", "list")
+                        self.assertEqual([r["status"] for r in rows], ["FINISHED"])
+
+
+class Collect(Case):
+    def test_gc_is_dry_and_keeps_what_runs_need(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, expect=0)
+        self.run_("run", file, "--set", "slow.steps=7", expect=0)
+        self.assertIn("nothing to do", self.store.run("gc", expect=0).out)
+        self.store.run("runs", "delete", "latest", expect=0)
+        self.assertIn("would be removed", self.store.run("gc", expect=0).out)
+        self.assertIn(" removed", self.store.run("gc", "--apply", expect=0).out)
+        self.assertIn("nothing to do", self.run_("run", file, expect=0).out)
+        self.store.run("gc", "--keep-last", "0", "--apply", expect=0)
+        self.assertEqual(len(self.rows()), 1)  # Rows and metrics stay.
+        self.assertIn("slow/loss", self.rows()[0]["metrics"])
+        self.assertIn("--older-than", self.store.run("gc", "--older-than", "x", expect=2).err)
+
+
+if __name__ == "__main__":
+    if not PROGRAM.exists():
+        sys.exit(f"{PROGRAM} is not there; build first")
+    unittest.main(verbosity=1)

@@ -1,0 +1,78 @@
+#include "stages/learn/optimizer.hpp"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include "tests/learn/learn_fixture.hpp"
+
+namespace cifarpipe::learn {
+BOOST_AUTO_TEST_SUITE(optimizer)
+
+BOOST_AUTO_TEST_CASE(step_lr_is_pytorchs) {
+  BOOST_TEST(step_lr(1e-3, 10, 0.1, 0) == 1e-3);
+  BOOST_TEST(step_lr(1e-3, 10, 0.1, 9) == 1e-3);
+  BOOST_TEST(step_lr(1e-3, 10, 0.1, 10) == 1e-3 * 0.1);
+  BOOST_TEST(step_lr(1e-3, 10, 0.1, 19) == 1e-3 * 0.1);
+  BOOST_TEST(step_lr(1e-3, 10, 0.1, 35) == 1e-3 * 0.1 * 0.1 * 0.1);
+  BOOST_TEST(step_lr(0.5, 0, 0.1, 100) == 0.5);
+}
+
+struct Plain {
+  double w, m = 0, v = 0;
+};
+
+/// Three steps of `rule` on a channels-last weight against the formula, element by element.
+void check(const OptimizerOptions& options,
+           const std::function<void(Plain&, double g, int step)>& formula) {
+  const at::Tensor weight = at::rand({4, 3, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor begin = weight.clone();
+  weight.set_requires_grad(true);
+  Optimizer rule(options, {{"w", weight}});
+  std::vector<at::Tensor> gradients;
+  for (int step = 0; step < 3; ++step) {
+    gradients.push_back(at::randn({4, 3, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast));
+    weight.mutable_grad() = gradients.back().clone();
+    rule.step(0.01);
+  }
+  double worst = 0;
+  for (int i = 0; i < weight.numel(); ++i) {
+    const auto element = [i](const at::Tensor& t) {
+      return static_cast<double>(t.detach().contiguous().flatten()[i].item<float>());
+    };
+    Plain plain{element(begin)};
+    for (int step = 0; step < 3; ++step) {
+      formula(plain, element(gradients[static_cast<std::size_t>(step)]), step + 1);
+    }
+    worst = std::max(worst, std::abs(plain.w - element(weight)));
+  }
+  BOOST_TEST(worst < 1e-6);
+}
+
+void adam(Plain& p, double g, int step) {
+  p.m = 0.9 * p.m + 0.1 * g;
+  p.v = 0.999 * p.v + 0.001 * g * g;
+  p.w -= 0.01 * (p.m / (1 - std::pow(0.9, step))) /
+         (std::sqrt(p.v / (1 - std::pow(0.999, step))) + 1e-8);
+}
+
+BOOST_AUTO_TEST_CASE(adam_adds_the_decay_to_the_gradient) {
+  check({"adam", 0.3, 0}, [](Plain& p, double g, int step) { adam(p, g + 0.3 * p.w, step); });
+}
+
+BOOST_AUTO_TEST_CASE(adamw_takes_the_decay_apart) {
+  check({"adamw", 0.3, 0}, [](Plain& p, double g, int step) {
+    p.w -= 0.01 * 0.3 * p.w;
+    adam(p, g, step);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(sgd_with_and_without_momentum) {
+  check({"sgd", 0.3, 0.9}, [](Plain& p, double g, int) {
+    p.m = 0.9 * p.m + g + 0.3 * p.w;
+    p.w -= 0.01 * p.m;
+  });
+  check({"sgd", 0, 0}, [](Plain& p, double g, int) { p.w -= 0.01 * g; });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+}  // namespace cifarpipe::learn
