@@ -17,39 +17,17 @@ namespace cifarpipe::cli {
 namespace {
 
 void add_commands(CLI::App& app, Program& program) {
-#ifdef CIFARPIPE_COMMAND_RUN
   add_run_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_PLAN
   add_plan_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_CHECK
   add_check_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_CONFIG
   add_config_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_STAGES
   add_stages_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_INIT
   add_init_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_RUNS
   add_runs_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_GC
   add_gc_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_VERIFY
   add_verify_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_DOCTOR
   add_doctor_command(app, program);
-#endif
-#ifdef CIFARPIPE_COMMAND_COMPLETION
   add_completion_command(app, program);
-#endif
 }
 
 void add_global_options(CLI::App& app, Program& program) {

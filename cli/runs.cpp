@@ -1,259 +1,334 @@
-// `cifarpipe runs …`: the history. Each command here reads the database, and some annotate it.
+// `cifarpipe runs`: what was run, what came out of it, and the little that can be changed about it.
+#include "cli/runs.hpp"
+
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <thread>
+#include <cctype>
+#include <fstream>
+#include <memory>
 
 #include "cli/command.hpp"
-#include "cli/runs_text.hpp"
 #include "cli/session.hpp"
+#include "pipeline/diagnostics.hpp"
+#include "pipeline/random_id.hpp"
 #include "pipeline/run_folder.hpp"
-#include "tracking/queries.hpp"
 #include "tracking/recorder.hpp"
 
 namespace cifarpipe::cli {
 namespace {
 
-/// What the commands of the family take; each uses some.
 struct RunsArguments {
   std::string run;
+  std::vector<std::string> runs;
   std::string key;
   std::string text;
-  std::vector<std::string> pairs;
-  RunFilter filter;
+  std::vector<std::string> tags;
+  ListOptions list;
   bool json = false;
   bool follow = false;
 };
 
+using Arguments = std::shared_ptr<RunsArguments>;
+
 bool has_database(const Program& program) {
-  return std::filesystem::exists(std::filesystem::path(program.runs_dir) / "cifarpipe.db");
+  std::error_code error;
+  return std::filesystem::exists(std::filesystem::path(program.runs_dir) / "cifarpipe.db", error);
 }
 
-int list(const Program& program, RunsArguments& arguments) {
+/// The session, for commands that are about a run that must be there.
+std::unique_ptr<Session> open_session(const Program& program) {
   if (!has_database(program)) {
-    fmt::print("{}\n", arguments.json ? "[]" : "no runs yet in " + program.runs_dir);
+    throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
+  }
+  return std::make_unique<Session>(program);
+}
+
+int list(const Program& program, const RunsArguments& arguments) {
+  if (!has_database(program)) {
+    if (arguments.list.json)
+      fmt::print("[]\n");
+    else
+      fmt::print("no runs yet in {}\n", program.runs_dir);
     return 0;
   }
-  std::transform(arguments.filter.status.begin(), arguments.filter.status.end(),
-                 arguments.filter.status.begin(), ::toupper);
   Session session(program);
-  const std::vector<RunRow> runs = list_runs(session.sqlite().database(), arguments.filter);
-  fmt::print("{}\n", arguments.json ? runs_json(runs) : runs_table(runs));
-  return 0;
+  RunQueries queries(session.sqlite().database());
+  return list_runs(queries, arguments.list);
 }
 
-/// A session with the run that the user named; Error (usage) without a database or a run.
-struct Found {
-  Session session;
-  RunRecord run;
-  Found(const Program& program, const std::string& name) : session(checked(program)) {
-    run = session.recorder().resolve_run(name);
-  }
-  RunRow row() { return show_run(session.sqlite().database(), run); }
-  Database& database() { return session.sqlite().database(); }
-
- private:
-  static const Program& checked(const Program& program) {
-    if (!has_database(program)) {
-      throw Error("no runs yet in " + program.runs_dir, ErrorKind::usage);
-    }
-    return program;
-  }
-};
-
 int show(const Program& program, const RunsArguments& arguments) {
-  Found found(program, arguments.run);
-  const RunRow row = found.row();
-  fmt::print("{}\n", arguments.json ? run_json(row) : run_page(row));
-  return 0;
+  const auto session = open_session(program);
+  RunQueries queries(session->sqlite().database());
+  return show_run(queries, session->recorder().resolve_run(arguments.run), arguments.json);
 }
 
 int metrics(const Program& program, const RunsArguments& arguments) {
-  Found found(program, arguments.run);
-  if (arguments.key.empty()) {
-    const RunRow row = found.row();
-    if (arguments.json) {
-      std::string keys;
-      for (const MetricSummary& m : row.metrics) {
-        keys += fmt::format("{}\"{}\"", keys.empty() ? "" : ", ", m.key);
-      }
-      fmt::print("[{}]\n", keys);
-    } else {
-      fmt::print("{}\n", metrics_table(row.metrics));
-    }
-    return 0;
-  }
-  const auto points = run_metric(found.database(), found.run.id, arguments.key);
-  if (points.empty()) {
-    std::vector<std::string> keys;
-    for (const MetricSummary& m : found.row().metrics) keys.push_back(m.key);
-    const std::string near = nearest(arguments.key, keys);
-    throw Error(fmt::format("run {} has no metric '{}'{}", found.run.name, arguments.key,
-                            near.empty() ? "; `cifarpipe runs metrics RUN` lists them"
-                                         : fmt::format("; did you mean '{}'?", near)),
-                ErrorKind::usage);
-  }
-  if (arguments.json) {
-    fmt::print("{}\n", points_json(points));
-  } else {
-    for (const VisiblePoint& p : points) fmt::print("{:>8}  {}\n", p.step, number_text(p.value));
-  }
-  return 0;
+  const auto session = open_session(program);
+  RunQueries queries(session->sqlite().database());
+  return print_metrics(queries, session->recorder().resolve_run(arguments.run), arguments.key,
+                       arguments.json);
 }
 
-/// Prints the log; with --follow goes on until the run has ended.
+/// Copies what is there beyond `at` to stdout.
+void copy_rest(std::ifstream& log) {
+  char buffer[65'536];
+  log.clear();
+  while (log.read(buffer, sizeof buffer), log.gcount() > 0) {
+    std::fwrite(buffer, 1, static_cast<std::size_t>(log.gcount()), stdout);
+  }
+  std::fflush(stdout);
+}
+
 int logs(const Program& program, const RunsArguments& arguments) {
-  Found found(program, arguments.run);
-  const std::filesystem::path folder = found.run.folder;
-  std::FILE* log = std::fopen((folder / "run.log").c_str(), "r");
-  if (log == nullptr) {
-    throw Error(fmt::format("{} has no run.log", folder.string()), ErrorKind::environment);
+  std::string folder;
+  {  // Not held open while following: other commands may want the database to themselves.
+    const auto session = open_session(program);
+    folder = session->recorder().resolve_run(arguments.run).folder;
   }
-  char buffer[65536];
-  for (bool alive = true; alive;) {
-    alive = arguments.follow && RunFolder::is_alive(folder);
-    std::size_t n = 0;
-    std::clearerr(log);
-    while ((n = std::fread(buffer, 1, sizeof(buffer), log)) > 0) {
-      std::fwrite(buffer, 1, n, stdout);
-    }
-    std::fflush(stdout);
-    if (alive) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const std::filesystem::path file = std::filesystem::path(folder) / "run.log";
+  std::ifstream log(file, std::ios::binary);
+  if (!log) throw system_error("cannot read " + file.string(), errno);
+  for (;;) {
+    const bool alive = arguments.follow && RunFolder::is_alive(folder);  // Before the last lines.
+    copy_rest(log);
+    if (!alive) return 0;
+    usleep(100'000);
   }
-  std::fclose(log);
-  return 0;
 }
 
-/// The run's folder; with STAGE or STAGE.PORT the result's.
+/// The place of STAGE or STAGE.PORT of a run.
+std::filesystem::path place_in(Session& session, const RunRecord& run, const std::string& what) {
+  const std::size_t dot = what.find('.');
+  const std::string name = what.substr(0, dot);
+  RunQueries queries(session.sqlite().database());
+  std::vector<std::string> names;
+  for (const StageRow& stage : queries.stages(run.id)) {
+    names.push_back(stage.name);
+    if (stage.name != name) continue;
+    if (stage.status != "finished" || !stage.job) {
+      throw Error(
+          fmt::format("stage '{}' of {} has no result: it is {}", name, run.name, stage.status),
+          ErrorKind::usage);
+    }
+    const auto result = session.store().find(*stage.job);
+    if (!result) {
+      throw Error(
+          fmt::format("the outputs of stage '{}' of {} are no longer in the store", name, run.name),
+          ErrorKind::environment);
+    }
+    if (dot == std::string::npos) return result->dir;
+    const std::string port = what.substr(dot + 1);
+    if (result->port(port) != nullptr) return result->port_dir(port);
+    std::vector<std::string> ports;
+    for (const PortFiles& p : result->record.outputs) ports.push_back(p.port);
+    throw Error(fmt::format("stage '{}' of {} has no output '{}'; it has: {}", name, run.name, port,
+                            fmt::join(ports, ", ")),
+                ErrorKind::usage);
+  }
+  const std::string near = nearest(name, names);
+  throw Error(fmt::format("{} has no stage '{}'{}", run.name, name,
+                          near.empty() ? fmt::format("; it has: {}", fmt::join(names, ", "))
+                                       : fmt::format("; did you mean '{}'?", near)),
+              ErrorKind::usage);
+}
+
 int path(const Program& program, const RunsArguments& arguments) {
-  Found found(program, arguments.run);
-  if (arguments.key.empty()) {
-    fmt::print("{}\n", found.run.folder);
-    return 0;
-  }
-  const auto dot = arguments.key.find('.');
-  const std::string stage = arguments.key.substr(0, dot);
-  const auto job = found.session.recorder().run_stage_job(found.run.id, stage);
-  const auto result = job ? found.session.store().find(*job) : std::nullopt;
-  if (!result) {
-    std::vector<std::string> names;
-    for (const StageRow& row : found.row().stages) names.push_back(row.stage.name);
-    throw Error(fmt::format("run {} has no result of a stage '{}'; its stages: {}", found.run.name,
-                            stage, fmt::join(names, ", ")),
-                ErrorKind::usage);
-  }
-  if (dot == std::string::npos) {
-    fmt::print("{}\n", result->dir.string());
-    return 0;
-  }
-  const std::string port = arguments.key.substr(dot + 1);
-  if (result->port(port) == nullptr) {
-    std::vector<std::string> names;
-    for (const PortFiles& p : result->record.outputs) names.push_back(p.port);
-    throw Error(fmt::format("stage '{}' has no output '{}'; it has {}", stage, port,
-                            fmt::join(names, ", ")),
-                ErrorKind::usage);
-  }
-  fmt::print("{}\n", result->port_dir(port).string());
+  const auto session = open_session(program);
+  const RunRecord run = session->recorder().resolve_run(arguments.run);
+  fmt::print("{}\n",
+             arguments.key.empty() ? run.folder : place_in(*session, run, arguments.key).string());
   return 0;
 }
 
 int tag(const Program& program, const RunsArguments& arguments) {
-  Found found(program, arguments.run);
   std::vector<std::pair<std::string, std::string>> tags;
-  for (const std::string& pair : arguments.pairs) {
-    const auto sign = pair.find('=');
-    if (sign == std::string::npos || sign == 0) {
-      throw Error(fmt::format("'{}': write KEY=VALUE, or KEY= to remove a tag", pair),
+  for (const std::string& text : arguments.tags) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw Error(fmt::format("'{}' is not a tag: write key=value, or key= to take it away", text),
                   ErrorKind::usage);
     }
-    tags.emplace_back(pair.substr(0, sign), pair.substr(sign + 1));
+    tags.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
-  found.session.recorder().annotate_run(found.run.id, {}, {}, tags);
+  const auto session = open_session(program);
+  const RunRecord run = session->recorder().resolve_run(arguments.run);
+  session->recorder().annotate_run(run.id, std::nullopt, std::nullopt, tags);
   return 0;
 }
 
 int note(const Program& program, const RunsArguments& arguments) {
-  Found found(program, arguments.run);
-  found.session.recorder().annotate_run(found.run.id, {}, arguments.text, {});
+  const auto session = open_session(program);
+  const RunRecord run = session->recorder().resolve_run(arguments.run);
+  session->recorder().annotate_run(run.id, std::nullopt, arguments.text, {});
   return 0;
 }
 
 int rename(const Program& program, const RunsArguments& arguments) {
-  if (arguments.text.empty()) throw Error("a run's name cannot be empty", ErrorKind::usage);
-  Found found(program, arguments.run);
-  found.session.recorder().annotate_run(found.run.id, arguments.text, {}, {});
-  fmt::print("{}\n", found.row().run.name);
+  const std::string& name = arguments.text;
+  const bool strange =
+      std::any_of(name.begin(), name.end(), [](unsigned char c) { return std::iscntrl(c) != 0; });
+  if (name.empty() || name == "latest" || strange) {
+    throw Error(fmt::format("a run cannot be called '{}'", strange ? "…" : name), ErrorKind::usage);
+  }
+  const auto session = open_session(program);
+  const RunRecord run = session->recorder().resolve_run(arguments.run);
+  session->recorder().annotate_run(run.id, name, std::nullopt, {});
+  const RunRecord renamed = session->recorder().resolve_run(run.id);
+  fmt::print("{} is now {}{}\n", run.name, renamed.name,
+             renamed.name == name ? "" : fmt::format(" ({} is taken)", name));
   return 0;
 }
 
-int set_deleted(const Program& program, const RunsArguments& arguments, bool deleted) {
-  Found found(program, arguments.run);
-  if (deleted && found.run.status == RunStatus::running) {
-    throw Error(fmt::format("run {} is running; stop it first", found.run.name), ErrorKind::usage);
+/// Whether it or something below it still runs.
+bool is_running(RunQueries& queries, const RunRecord& run) {
+  if (run.status == RunStatus::running) return true;
+  RunFilter filter;
+  filter.parent = run.id;
+  const auto below = queries.runs(filter);
+  return std::any_of(below.begin(), below.end(),
+                     [&](const RunRow& row) { return is_running(queries, row.record); });
+}
+
+int remove(const Program& program, const RunsArguments& arguments) {
+  const auto session = open_session(program);
+  RunQueries queries(session->sqlite().database());
+  std::vector<RunRecord> runs;
+  for (const std::string& name : arguments.runs) {
+    runs.push_back(session->recorder().resolve_run(name));
+    if (is_running(queries, runs.back())) {
+      throw Error(fmt::format("{} is running; stop it first", runs.back().name), ErrorKind::usage);
+    }
   }
-  found.session.sqlite().set_deleted(found.run.id, deleted);
-  fmt::print("{} {}\n", found.run.name,
-             deleted
-                 ? "deleted (`cifarpipe runs restore` brings it back; `cifarpipe gc` frees what "
-                   "only it needed)"
-                 : "restored");
+  for (const RunRecord& run : runs) {
+    const std::int64_t count = session->sqlite().delete_run(run.id, now_ms());
+    fmt::print("{}{}\n", run.name,
+               count == 0  ? " is deleted already"
+               : count > 1 ? fmt::format(" and {} below it deleted", count - 1)
+                           : " deleted");
+  }
+  fmt::print(
+      "`cifarpipe runs restore` brings a deleted run back until gc has removed its outputs; "
+      "its numbers stay\n");
   return 0;
 }
 
-/// One command of the family, with the arguments that all but `list` take.
-CLI::App* add(CLI::App& family, Program& program, const std::shared_ptr<RunsArguments>& arguments,
-              const char* name, const char* help, std::function<int()> act) {
-  CLI::App* command = family.add_subcommand(name, help);
-  if (std::string_view(name) != "list") {
-    command->add_option("RUN", arguments->run, "Its name, id, the beginning of it, or 'latest'.")
-        ->required();
+int restore(const Program& program, const RunsArguments& arguments) {
+  const auto session = open_session(program);
+  for (const std::string& name : arguments.runs) {
+    const RunRecord run = session->recorder().resolve_run(name);
+    const std::int64_t count = session->sqlite().restore_run(run.id);
+    fmt::print("{}{}\n", run.name,
+               count == 0  ? " is not deleted"
+               : count > 1 ? fmt::format(" and {} below it restored", count - 1)
+                           : " restored");
   }
-  command->callback([&program, act = std::move(act)] { program.action = act; });
+  return 0;
+}
+
+using Action = int (*)(const Program&, const RunsArguments&);
+
+CLI::App* add(CLI::App& family, Program& program, const Arguments& arguments, const char* name,
+              const char* what, Action action) {
+  auto* command = family.add_subcommand(name, what);
+  command->fallthrough();
+  command->callback([&program, arguments, action] {
+    program.action = [&program, arguments, action] { return action(program, *arguments); };
+  });
   return command;
+}
+
+CLI::App* with_run(CLI::App* command, const Arguments& arguments) {
+  command
+      ->add_option("RUN", arguments->run, "Its id or the beginning of it, its name, or 'latest'.")
+      ->required();
+  return command;
+}
+
+void add_list(CLI::App& family, Program& program, const Arguments& arguments) {
+  auto* command =
+      add(family, program, arguments, "list", "Runs, newest first, with their metrics.", list);
+  command->add_option("--experiment", arguments->list.filter.experiment, "Only those of one.")
+      ->type_name("NAME");
+  command
+      ->add_option("--status", arguments->list.filter.status,
+                   "Only running, finished, failed or killed ones.")
+      ->type_name("STATUS")
+      ->transform(CLI::Transformer({{"running", "RUNNING"},
+                                    {"finished", "FINISHED"},
+                                    {"failed", "FAILED"},
+                                    {"killed", "KILLED"}},
+                                   CLI::ignore_case))
+      ->check([](const std::string& status) {
+        const bool known =
+            status == "RUNNING" || status == "FINISHED" || status == "FAILED" || status == "KILLED";
+        return known ? std::string()
+                     : fmt::format("'{}' is not running, finished, failed or killed", status);
+      });
+  command->add_option("--limit", arguments->list.limit, "At most N (usually 30; --json: all).")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--all", arguments->list.filter.deleted, "Deleted ones too.");
+  command->add_flag("--json", arguments->list.json, "As JSON.");
+}
+
+void add_looks(CLI::App& family, Program& program, const Arguments& arguments) {
+  with_run(add(family, program, arguments, "show",
+               "A run on one page: stages, metrics, parameters, facts.", show),
+           arguments)
+      ->add_flag("--json", arguments->json, "As JSON.");
+  auto* points = with_run(add(family, program, arguments, "metrics",
+                              "A run's metrics, or every point of one.", metrics),
+                          arguments);
+  points->add_option("KEY", arguments->key, "Such as train/loss.");
+  points->add_flag("--json", arguments->json, "As JSON: [[step, time in ms, value], ...].");
+  with_run(add(family, program, arguments, "logs", "What a run and its stages said.", logs),
+           arguments)
+      ->add_flag("-f,--follow", arguments->follow, "Go on until the run has ended.");
+  with_run(add(family, program, arguments, "path", "Where a run, or what a stage made, is.", path),
+           arguments)
+      ->add_option("STAGE.PORT", arguments->key, "A stage, or one output of it.");
+}
+
+void add_changes(CLI::App& family, Program& program, const Arguments& arguments) {
+  with_run(
+      add(family, program, arguments, "tag", "Set tags (key=value) or take them away (key=).", tag),
+      arguments)
+      ->add_option("TAG", arguments->tags, "key=value, or key= to take it away.")
+      ->required();
+  with_run(add(family, program, arguments, "note", "Set the note; \"\" takes it away.", note),
+           arguments)
+      ->add_option("TEXT", arguments->text, "What is worth knowing about it.")
+      ->required();
+  with_run(add(family, program, arguments, "rename", "Give a run another name.", rename), arguments)
+      ->add_option("NAME", arguments->text, "A taken one gets -2.")
+      ->required();
+  add(family, program, arguments, "delete", "Hide runs; gc may then remove what only they need.",
+      remove)
+      ->add_option("RUN", arguments->runs, "Id, name or 'latest'.")
+      ->required();
+  add(family, program, arguments, "restore", "Bring deleted runs back.", restore)
+      ->add_option("RUN", arguments->runs, "Id or name.")
+      ->required();
 }
 
 }  // namespace
 
 void add_runs_command(CLI::App& app, Program& program) {
-  auto* family = app.add_subcommand("runs", "The history: list, show, metrics, logs, path, tag, …");
-  family->require_subcommand(1);
-  auto a = std::make_shared<RunsArguments>();
-  Program* p = &program;
-  auto* c =
-      add(*family, program, a, "list", "All runs, newest first.", [p, a] { return list(*p, *a); });
-  c->add_option("--experiment", a->filter.experiment, "Only those of this experiment.");
-  c->add_option("--status", a->filter.status, "Only RUNNING, FINISHED, FAILED or KILLED ones.")
-      ->check(CLI::IsMember({"RUNNING", "FINISHED", "FAILED", "KILLED"}, CLI::ignore_case));
-  c->add_option("--limit", a->filter.limit, "At most N.")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  c->add_flag("--all", a->filter.deleted, "Deleted ones too.");
-  c->add_flag("--json", a->json, "A JSON list.");
-  c = add(*family, program, a, "show", "Everything about a run.", [p, a] { return show(*p, *a); });
-  c->add_flag("--json", a->json, "As JSON.");
-  c = add(*family, program, a, "metrics", "The points of a metric, or which metrics there are.",
-          [p, a] { return metrics(*p, *a); });
-  c->add_option("KEY", a->key, "Such as train/loss.");
-  c->add_flag("--json", a->json, "[[step, time_ms, value], …]");
-  c = add(*family, program, a, "logs", "The log of a run.", [p, a] { return logs(*p, *a); });
-  c->add_flag("-f,--follow", a->follow, "Go on until the run has ended.");
-  c = add(*family, program, a, "path", "Where a run, or a stage's result, lies.",
-          [p, a] { return path(*p, *a); });
-  c->add_option("STAGE", a->key, "STAGE or STAGE.PORT.");
-  c = add(*family, program, a, "tag", "Set tags; KEY= removes one.",
-          [p, a] { return tag(*p, *a); });
-  c->add_option("PAIRS", a->pairs, "KEY=VALUE …")->required();
-  c = add(*family, program, a, "note", "Set the note.", [p, a] { return note(*p, *a); });
-  c->add_option("TEXT", a->text, "The note; empty removes it.")->required();
-  c = add(*family, program, a, "rename", "Give a run another name.",
-          [p, a] { return rename(*p, *a); });
-  c->add_option("NAME", a->text, "The new name; a taken one gets -2.")->required();
-  add(*family, program, a, "delete", "Hide a run; gc then frees what only it needed.",
-      [p, a] { return set_deleted(*p, *a, true); });
-  add(*family, program, a, "restore", "Bring a deleted run back.",
-      [p, a] { return set_deleted(*p, *a, false); });
+  auto* family = app.add_subcommand("runs", "What was run: list, show, metrics, logs, tags, ...");
+  const auto arguments = std::make_shared<RunsArguments>();
+  add_list(*family, program, arguments);
+  add_looks(*family, program, arguments);
+  add_changes(*family, program, arguments);
+  family->callback([family, &program] {
+    if (!family->get_subcommands().empty()) return;
+    program.action = [family] {
+      fmt::print(stderr, "{}", family->help());
+      return static_cast<int>(ErrorKind::usage);
+    };
+  });
 }
 
 }  // namespace cifarpipe::cli

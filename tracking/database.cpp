@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "pipeline/error.hpp"
@@ -11,30 +12,49 @@
 namespace cifarpipe {
 namespace {
 
-[[noreturn]] void fail(const Database& db, sqlite3* handle, int code) {
-  const std::string file = db.file().string();
+[[noreturn]] void fail(const std::filesystem::path& file, sqlite3* handle, int code) {
   const int primary = code & 0xff;
   const int system = handle != nullptr ? sqlite3_system_errno(handle) : 0;
-  if (primary == SQLITE_FULL || (primary == SQLITE_IOERR && system == ENOSPC)) {
-    throw Error(
-        fmt::format("the disk of {} is full; make room and run the same command again", file),
-        ErrorKind::environment);
+  const auto because = [](std::string sentence) {
+    return Error(std::move(sentence), ErrorKind::environment);
+  };
+  const std::string name = file.string();
+  if (primary == SQLITE_FULL ||
+      (primary == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT))) {
+    throw because(
+        fmt::format("the disk of {} is full; make room and run the same command again", name));
   }
   if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) {
-    throw Error(fmt::format("{} is not a whole database ({}); move it away: results are indexed "
-                            "again from the store",
-                            file, sqlite3_errstr(code)),
-                ErrorKind::environment);
+    throw because(
+        fmt::format("{} is not a whole database ({}); move it away: results are indexed again "
+                    "from the store",
+                    name, sqlite3_errstr(code)));
   }
-  throw Error(fmt::format("database {}: {}", file,
-                          handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code)),
-              ErrorKind::environment);
+  if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_PROTOCOL) {
+    throw because(fmt::format("{} has been held by another process for ten minutes", name));
+  }
+  if (primary == SQLITE_CANTOPEN || primary == SQLITE_READONLY || primary == SQLITE_PERM) {
+    throw because(fmt::format("cannot write the database {}: {}", name,
+                              system != 0 ? std::strerror(system) : sqlite3_errstr(primary)));
+  }
+  throw because(fmt::format("database {}: {}", name,
+                            handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code)));
 }
 
-/// A busy database is another cifarpipe in a short transaction: wait, for as long as it takes.
+constexpr int kTries = 60'000;  // Ten minutes: far beyond any transaction of a live process.
+
+/// A busy database is another cifarpipe in a short transaction: wait.
 int wait_for_writer(void*, int tries) {
   sqlite3_sleep(tries < 20 ? 1 : 10);
-  return tries < 60'000 ? 1 : 0;
+  return tries < kTries ? 1 : 0;
+}
+
+/// Whether to try again. SQLite does not always ask the busy handler: not while another process
+/// changes the journal mode, recovers, or closes the file as the last one.
+bool is_busy(int code, int& tries) {
+  const int primary = code & 0xff;
+  if (primary != SQLITE_BUSY && primary != SQLITE_PROTOCOL) return false;
+  return wait_for_writer(nullptr, tries++) != 0;
 }
 
 }  // namespace
@@ -44,16 +64,17 @@ Database::Database(const std::filesystem::path& file) : file_(file) {
       file.c_str(), &db_,
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
       nullptr);
-  if (code != SQLITE_OK) {
-    const std::string why = db_ != nullptr ? sqlite3_errmsg(db_) : sqlite3_errstr(code);
+  try {
+    if (code != SQLITE_OK) fail(file_, db_, code);
+    sqlite3_busy_handler(db_, wait_for_writer, nullptr);
+    execute("PRAGMA journal_mode = WAL");
+    execute(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;"
+        "PRAGMA cache_size = -16000");
+  } catch (...) {
     sqlite3_close(db_);
-    throw Error(fmt::format("cannot open the database {}: {}", file.string(), why),
-                ErrorKind::environment);
+    throw;
   }
-  sqlite3_busy_handler(db_, wait_for_writer, nullptr);
-  execute(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;"
-      "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000");
 }
 
 Database::~Database() {
@@ -61,8 +82,10 @@ Database::~Database() {
 }
 
 void Database::execute(const char* sql) {
-  const int code = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
-  if (code != SQLITE_OK) fail(*this, db_, code);
+  int tries = 0;
+  int code = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
+  while (is_busy(code, tries)) code = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) fail(file_, db_, code);
 }
 
 std::int64_t Database::changes() const {
@@ -73,9 +96,13 @@ std::int64_t Database::last_id() const {
 }
 
 Statement::Statement(const Database& db, std::string_view sql) : db_(&db) {
-  const int code = sqlite3_prepare_v3(db.handle(), sql.data(), static_cast<int>(sql.size()),
-                                      SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
-  if (code != SQLITE_OK) fail(db, db.handle(), code);
+  int tries = 0;
+  int code = SQLITE_OK;
+  do {
+    code = sqlite3_prepare_v3(db.handle(), sql.data(), static_cast<int>(sql.size()),
+                              SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
+  } while (is_busy(code, tries));
+  if (code != SQLITE_OK) fail(db.file(), db.handle(), code);
 }
 
 Statement::~Statement() {
@@ -86,11 +113,17 @@ Statement::Statement(Statement&& other) noexcept
     : db_(other.db_), statement_(std::exchange(other.statement_, nullptr)) {}
 
 bool Statement::step() {
-  const int code = sqlite3_step(statement_);
+  const bool first = sqlite3_stmt_busy(statement_) == 0;
+  int tries = 0;
+  int code = sqlite3_step(statement_);
+  while (first && is_busy(code, tries)) {
+    sqlite3_reset(statement_);
+    code = sqlite3_step(statement_);
+  }
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
   sqlite3_reset(statement_);
-  fail(*db_, db_->handle(), code);
+  fail(db_->file(), db_->handle(), code);
 }
 
 void Statement::run() {
@@ -119,8 +152,8 @@ void Statement::bind_integer(int i, std::int64_t v) {
 bool Statement::is_null(int c) const {
   return sqlite3_column_type(statement_, c) == SQLITE_NULL;
 }
-bool Statement::is_text(int c) const {
-  return sqlite3_column_type(statement_, c) == SQLITE_TEXT;
+bool Statement::is_real(int c) const {
+  return sqlite3_column_type(statement_, c) == SQLITE_FLOAT;
 }
 std::int64_t Statement::integer(int c) const {
   return sqlite3_column_int64(statement_, c);

@@ -54,12 +54,12 @@ class Statement {
   }
   /// One row further; false at the end.
   bool step();
-  /// Runs a statement that gives no rows.
+  /// Runs a statement to its end; rows that it gives are passed over.
   void run();
   void reset();
 
   bool is_null(int column) const;
-  bool is_text(int column) const;
+  bool is_real(int column) const;
   std::int64_t integer(int column) const;
   double real(int column) const;
   std::string text(int column) const;

@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 
 #include "pipeline/error.hpp"
+#include "tracking/views.hpp"
 
 namespace cifarpipe {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 1;  // One higher for each step below, also when only a view changes.
 
 // Points are plain rows: no compression, nothing to unpack. kind: 0 finite, 1 NaN, 2 inf, 3 -inf;
-// value is NULL unless finite, so that `value < x` never matches what is not a number.
+// value is NULL unless finite, so that `value < x` never matches what is not a number. A point
+// logged again (equal in everything) is kept once. What lists show of a metric is kept beside its
+// points, in the same transaction, since a list may show thousands of runs.
 constexpr const char* kVersion1 = R"(
 CREATE TABLE run (
   number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, experiment TEXT NOT NULL,
@@ -20,6 +23,7 @@ CREATE TABLE run (
   deleted_ms INTEGER) STRICT;
 CREATE INDEX run_by_identity ON run (identity, forced);
 CREATE INDEX run_by_name ON run (name);
+CREATE INDEX run_by_parent ON run (parent_id, number);
 CREATE INDEX run_by_status ON run (status) WHERE status = 'RUNNING';
 CREATE TABLE run_param (run_id TEXT NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL,
   type TEXT NOT NULL, value ANY, PRIMARY KEY (run_id, key)) STRICT, WITHOUT ROWID;
@@ -47,38 +51,15 @@ CREATE TABLE point (job_id INTEGER NOT NULL, metric_id INTEGER NOT NULL, attempt
   sequence INTEGER NOT NULL, step INTEGER NOT NULL, time_ms INTEGER NOT NULL, value REAL,
   kind INTEGER NOT NULL, superseded INTEGER NOT NULL,
   PRIMARY KEY (job_id, attempt, sequence)) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX point_once ON point (job_id, metric_id, step, time_ms, kind,
+  coalesce(value, 0)) WHERE superseded = 0;
+CREATE TABLE metric_summary (job_id INTEGER NOT NULL, metric_id INTEGER NOT NULL,
+  points INTEGER NOT NULL, last REAL, last_kind INTEGER NOT NULL, last_step INTEGER NOT NULL,
+  last_time_ms INTEGER NOT NULL, minimum REAL, maximum REAL,
+  PRIMARY KEY (job_id, metric_id)) STRICT, WITHOUT ROWID;
 CREATE TABLE ring (name TEXT PRIMARY KEY, drained INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE file_digest (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
   inode INTEGER NOT NULL, sha256 TEXT NOT NULL) STRICT, WITHOUT ROWID;
-
--- Views: what people query. docs/database.md.
-CREATE VIEW runs AS SELECT number, id AS run_id, name AS run, experiment,
-  nullif(parent_id, '') AS parent_id, cell, status, attempt,
-  datetime(start_ms / 1000.0, 'unixepoch') AS started,
-  datetime(end_ms / 1000.0, 'unixepoch') AS ended, (end_ms - start_ms) / 1000.0 AS seconds,
-  note, command, folder, message FROM run WHERE deleted_ms IS NULL;
-CREATE VIEW run_params AS SELECT run_id, runs.run, key, value FROM run_param JOIN runs USING (run_id);
-CREATE VIEW run_tags AS SELECT run_id, runs.run, key, value FROM run_tag JOIN runs USING (run_id);
-CREATE VIEW run_facts AS SELECT run_id, runs.run, key, value FROM run_fact JOIN runs USING (run_id);
-CREATE VIEW run_stages AS SELECT s.run_id, run.name AS run, s.name AS stage, s.uses, s.position,
-  s.action, s.status, s.reason, s.message, nullif(s.key, '') AS key, s.generation, job.id AS job_id,
-  job.wall_ms, job.cpu_ms, job.peak_rss_bytes FROM run_stage s JOIN run ON run.id = s.run_id
-  LEFT JOIN job ON job.key = s.key AND job.generation = s.generation;
-CREATE VIEW run_metrics AS SELECT s.run_id, s.run, s.stage || '/' || metric.name AS key, s.position,
-  point.step, point.time_ms, point.value, point.kind, point.kind = 1 AS is_nan, point.attempt,
-  point.sequence, s.job_id, point.metric_id FROM run_stages s JOIN point ON point.job_id = s.job_id
-  JOIN metric ON metric.id = point.metric_id WHERE point.superseded = 0;
-CREATE VIEW run_metric_summary AS SELECT run_id, run, key, position, count(*) AS count,
-  step AS last_step, value AS last, kind AS last_kind,
-  (SELECT min(value) FROM point p WHERE p.job_id = m.job_id AND p.metric_id = m.metric_id
-   AND superseded = 0) AS minimum,
-  (SELECT max(value) FROM point p WHERE p.job_id = m.job_id AND p.metric_id = m.metric_id
-   AND superseded = 0) AS maximum, max(attempt * 1000000000000 + sequence) AS newest
-  FROM run_metrics m GROUP BY run_id, key;
-CREATE VIEW results AS SELECT id AS job_id, key, generation, stage, published_ms, attempts, wall_ms,
-  cpu_ms, peak_rss_bytes, key_document FROM job WHERE published_ms IS NOT NULL;
-CREATE VIEW outputs AS SELECT job.key, job.generation, job.stage, port, path, size, sha256
-  FROM result_file JOIN job ON job.id = result_file.job_id WHERE published_ms IS NOT NULL;
 )";
 
 int version_of(Database& db) {
@@ -99,7 +80,19 @@ void migrate(Database& db) {
                             db.file().string(), version, kVersion),
                 ErrorKind::environment);
   }
-  if (version < 1) db.execute(kVersion1);
+  if (version < 1) {
+    Statement tables(db, "SELECT count(*) FROM sqlite_master");
+    tables.step();
+    if (tables.integer(0) > 0) {
+      throw Error(fmt::format("{} is a database, but not one of cifarpipe; move it away",
+                              db.file().string()),
+                  ErrorKind::environment);
+    }
+    tables.reset();
+    db.execute(kVersion1);
+  }
+  db.execute(kDropViews);
+  db.execute(kViews);
   db.execute(fmt::format("PRAGMA user_version = {}", kVersion).c_str());
   transaction.commit();
 }

@@ -2,139 +2,300 @@
 
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
-#include "tracking/database.hpp"
-#include "tracking/rows.hpp"
+#include "pipeline/error.hpp"
+#include "pipeline/value.hpp"
 
 namespace cifarpipe {
 namespace {
 
-/// Typed again as it was before it became a column: "list" stays its TOML text.
-Value param_value(Statement& row, int type_column, int value_column) {
-  const std::string type = row.text(type_column);
-  if (type == "bool") return row.integer(value_column) != 0;
-  if (type == "integer") return row.integer(value_column);
-  if (type == "number" && !row.is_text(value_column)) return row.real(value_column);
-  return row.text(value_column);
+using nlohmann::ordered_json;
+
+constexpr const char* kRunColumns =
+    "SELECT id, name, experiment, parent_id, cell, identity, forced, folder, status, attempt, "
+    "start_ms, coalesce(end_ms, 0), deleted_ms IS NOT NULL, command, note, message FROM run ";
+
+RunStatus status_from(const std::string& text) {
+  for (const RunStatus s : {RunStatus::running, RunStatus::finished, RunStatus::failed}) {
+    if (to_string(s) == text) return s;
+  }
+  return RunStatus::killed;
 }
 
-std::vector<std::pair<std::string, std::string>> pairs(Database& db, const char* sql,
-                                                       const std::string& id) {
-  Statement rows(db, sql);
-  std::vector<std::pair<std::string, std::string>> list;
-  rows.with(id);
-  while (rows.step()) list.emplace_back(rows.text(0), rows.text(1));
-  return list;
+RunRow row_from(Statement& row) {
+  RunRow out;
+  out.record = {row.text(0),
+                row.text(1),
+                row.text(2),
+                row.text(3),
+                row.optional_text(4),
+                row.text(5),
+                row.text(6),
+                row.text(7),
+                status_from(row.text(8)),
+                static_cast<int>(row.integer(9)),
+                row.integer(10),
+                row.integer(11)};
+  out.deleted = row.integer(12) != 0;
+  out.command = row.text(13);
+  out.note = row.text(14);
+  out.message = row.text(15);
+  return out;
 }
 
-void add_params(Database& db, RunRow& run) {
-  Statement rows(db, "SELECT key, type, value FROM run_param WHERE run_id = ? ORDER BY position");
-  rows.with(run.run.id);
-  while (rows.step()) run.params.emplace_back(rows.text(0), param_value(rows, 1, 2));
-}
-
-void add_metrics(Database& db, RunRow& run) {
-  Statement rows(db,
-                 "SELECT key, count, last_step, last, last_kind, minimum, maximum "
-                 "FROM run_metric_summary WHERE run_id = ? ORDER BY position, key");
-  rows.with(run.run.id);
-  while (rows.step()) {
-    run.metrics.push_back({rows.text(0), rows.integer(1), rows.integer(2),
-                           stored_value(static_cast<int>(rows.integer(4)), rows.real(3)),
-                           rows.is_null(5) ? std::nan("") : rows.real(5),
-                           rows.is_null(6) ? std::nan("") : rows.real(6)});
+/// From the pair (value, kind) of a stored point.
+double value_of(Statement& row, int value_column, int kind_column) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  switch (row.integer(kind_column)) {
+    case 0:
+      return row.real(value_column);
+    case 1:
+      return std::numeric_limits<double>::quiet_NaN();
+    case 2:
+      return kInf;
+    default:
+      return -kInf;
   }
 }
 
-void add_stages(Database& db, RunRow& run) {
-  Statement rows(
-      db,
-      "SELECT s.name, s.uses, s.position, s.action, s.status, s.key, s.generation, "
-      "s.reason, s.message, coalesce(j.attempts, (SELECT max(number) FROM attempt "
-      "WHERE job_id = j.id), 0), coalesce(j.wall_ms, 0), coalesce(j.cpu_ms, 0), "
-      "coalesce(j.peak_rss_bytes, 0), coalesce(j.id, 0) FROM run_stage s LEFT JOIN job j "
-      "ON j.key = s.key AND j.generation = s.generation WHERE s.run_id = ? "
-      "ORDER BY s.position");
-  Statement files(db,
-                  "SELECT port, path, size, sha256 FROM result_file WHERE job_id = ? "
-                  "ORDER BY port, path");
-  Statement facts(db, "SELECT key, value FROM result_fact WHERE job_id = ? ORDER BY key");
-  rows.with(run.run.id);
-  while (rows.step()) {
-    StageRow row;
-    row.stage = {rows.text(0), rows.text(1), static_cast<int>(rows.integer(2)),
-                 rows.text(3), rows.text(4), {rows.text(5), static_cast<int>(rows.integer(6))},
-                 rows.text(7), rows.text(8)};
-    row.attempts = static_cast<int>(rows.integer(9));
-    row.usage = {rows.integer(10), rows.integer(11), rows.integer(12)};
-    files.with(rows.integer(13));
-    while (files.step()) {
-      if (row.outputs.empty() || row.outputs.back().port != files.text(0)) {
-        row.outputs.push_back({files.text(0), {}});
-      }
-      row.outputs.back().files.push_back(
-          {files.text(1), static_cast<std::uint64_t>(files.integer(2)), files.text(3)});
-    }
-    facts.with(rows.integer(13));
-    while (facts.step()) row.facts.emplace_back(facts.text(0), facts.text(1));
-    run.stages.push_back(std::move(row));
-  }
+std::optional<double> optional_real(Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return row.real(column);
 }
 
-constexpr const char* kRowColumns = ", deleted_ms IS NOT NULL, note, command, message FROM run ";
+ordered_json optional_json(const std::optional<double>& value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
 
-RunRow row_from(Statement& rows) {
-  RunRow row;
-  row.run = run_from_row(rows);
-  row.deleted = rows.integer(kRunColumnCount) != 0;
-  row.note = rows.text(kRunColumnCount + 1);
-  row.command = rows.text(kRunColumnCount + 2);
-  row.message = rows.text(kRunColumnCount + 3);
-  return row;
+ordered_json param_json(const RunParam& param) {
+  if (param.type == "bool") return param.text == "true";
+  if (param.type == "string") return param.text;
+  ordered_json value = ordered_json::parse(param.text, nullptr, false);
+  return value.is_discarded() ? ordered_json(param.text) : value;  // "nan" stays a string.
+}
+
+ordered_json object_json(const std::vector<std::pair<std::string, std::string>>& pairs) {
+  ordered_json out = ordered_json::object();
+  for (const auto& [key, value] : pairs) out[key] = value;
+  return out;
 }
 
 }  // namespace
 
-std::vector<RunRow> list_runs(Database& db, const RunFilter& filter) {
-  std::string sql = std::string("SELECT ") + kRunColumns + kRowColumns +
-                    "WHERE (?1 = '' OR experiment = ?1) AND (?2 = '' OR status = ?2) ";
-  if (!filter.deleted) sql += "AND deleted_ms IS NULL ";
-  sql += "ORDER BY number DESC LIMIT ?3";
-  Statement rows(db, sql);
-  std::vector<RunRow> runs;
-  rows.with(filter.experiment, filter.status, filter.limit > 0 ? filter.limit : -1);
-  while (rows.step()) runs.push_back(row_from(rows));
-  for (RunRow& run : runs) {
-    add_params(db, run);
-    add_metrics(db, run);
+ordered_json number_json(double value) {
+  return std::isfinite(value) ? ordered_json(value) : ordered_json(number_text(value));
+}
+
+RunQueries::RunQueries(Database& db)
+    : db_(db),
+      params_(db, "SELECT key, type, value FROM run_param WHERE run_id = ? ORDER BY position"),
+      metrics_(db,
+               "SELECT run_stage.name || '/' || metric.name, points, last, last_kind, last_step, "
+               "last_time_ms, minimum, maximum FROM run_stage "
+               "JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation "
+               "JOIN metric_summary ON metric_summary.job_id = job.id "
+               "JOIN metric ON metric.id = metric_summary.metric_id "
+               "WHERE run_id = ? ORDER BY run_stage.position, metric.id"),
+      outputs_(db,
+               "SELECT port, path, size, sha256 FROM result_file WHERE job_id = ? "
+               "ORDER BY port, path") {}
+
+std::vector<RunRow> RunQueries::runs(const RunFilter& filter) {
+  Statement rows(db_, std::string(kRunColumns) +
+                          "WHERE (?1 IS NULL OR experiment = ?1) AND (?2 IS NULL OR status = ?2) "
+                          "AND (?3 IS NULL OR parent_id = ?3) AND (?4 OR deleted_ms IS NULL) "
+                          "ORDER BY number DESC");
+  rows.with(filter.experiment, filter.status, filter.parent, filter.deleted ? 1 : 0);
+  std::vector<RunRow> out;
+  while (rows.step()) out.push_back(row_from(rows));
+  return out;
+}
+
+RunRow RunQueries::run(const std::string& id) {
+  Statement rows(db_, std::string(kRunColumns) + "WHERE id = ?");
+  if (!rows.with(id).step()) throw Error("there is no run " + id, ErrorKind::usage);
+  return row_from(rows);
+}
+
+std::vector<RunParam> RunQueries::params(const std::string& run_id) {
+  std::vector<RunParam> out;
+  params_.with(run_id);
+  while (params_.step()) {
+    RunParam param{params_.text(0), params_.text(1), {}};
+    if (param.type == "bool") {
+      param.text = params_.integer(2) != 0 ? "true" : "false";
+    } else if (param.type == "number" && params_.is_real(2)) {
+      param.text = number_text(params_.real(2));
+    } else {
+      param.text = params_.text(2);
+    }
+    out.push_back(std::move(param));
   }
-  return runs;
+  params_.reset();
+  return out;
 }
 
-RunRow show_run(Database& db, const RunRecord& run) {
-  Statement rows(db, std::string("SELECT ") + kRunColumns + kRowColumns + "WHERE id = ?");
-  rows.with(run.id).step();
-  RunRow row = row_from(rows);
-  row.tags = pairs(db, "SELECT key, value FROM run_tag WHERE run_id = ? ORDER BY key", run.id);
-  row.facts = pairs(db, "SELECT key, value FROM run_fact WHERE run_id = ? ORDER BY key", run.id);
-  add_params(db, row);
-  add_stages(db, row);
-  add_metrics(db, row);
-  return row;
+std::vector<MetricSummary> RunQueries::metrics(const std::string& run_id) {
+  std::vector<MetricSummary> out;
+  metrics_.with(run_id);
+  while (metrics_.step()) {
+    out.push_back({metrics_.text(0), metrics_.integer(1), value_of(metrics_, 2, 3),
+                   metrics_.integer(4), metrics_.integer(5), optional_real(metrics_, 6),
+                   optional_real(metrics_, 7)});
+  }
+  metrics_.reset();
+  return out;
 }
 
-std::vector<VisiblePoint> run_metric(Database& db, const std::string& run_id,
-                                     const std::string& key) {
-  Statement rows(db,
-                 "SELECT step, time_ms, value, kind FROM run_metrics "
-                 "WHERE run_id = ? AND key = ? ORDER BY attempt, sequence");
-  std::vector<VisiblePoint> points;
-  rows.with(run_id, key);
+std::vector<StageRow> RunQueries::stages(const std::string& run_id) {
+  Statement rows(
+      db_,
+      "SELECT run_stage.name, uses, action, run_stage.status, reason, message, run_stage.key, "
+      "run_stage.generation, job.id, coalesce(job.attempts, (SELECT max(number) FROM attempt "
+      "WHERE job_id = job.id), 0), coalesce(job.wall_ms, last.wall_ms), "
+      "coalesce(job.cpu_ms, last.cpu_ms), coalesce(job.peak_rss_bytes, last.peak_rss_bytes) "
+      "FROM run_stage LEFT JOIN job ON job.key = run_stage.key AND "
+      "job.generation = run_stage.generation LEFT JOIN attempt AS last ON last.job_id = job.id AND "
+      "last.number = (SELECT max(number) FROM attempt WHERE job_id = job.id AND "
+      "wall_ms IS NOT NULL) WHERE run_id = ? ORDER BY run_stage.position, run_stage.name");
+  rows.with(run_id);
+  std::vector<StageRow> out;
   while (rows.step()) {
-    points.push_back({key, rows.integer(0), rows.integer(1),
-                      stored_value(static_cast<int>(rows.integer(3)), rows.real(2))});
+    StageRow stage{rows.text(0), rows.text(1), rows.text(2),    rows.text(3), rows.text(4),
+                   rows.text(5), {},           rows.integer(9), {},           {}};
+    if (const std::string key = rows.text(6); !key.empty()) {
+      stage.job = JobRef{key, static_cast<int>(rows.integer(7))};
+    }
+    if (!rows.is_null(10))
+      stage.usage = Usage{rows.integer(10), rows.integer(11), rows.integer(12)};
+    if (!rows.is_null(8)) stage.outputs = outputs(rows.integer(8));
+    out.push_back(std::move(stage));
   }
-  return points;
+  return out;
+}
+
+std::vector<PortFiles> RunQueries::outputs(std::int64_t job_id) {
+  std::vector<PortFiles> out;
+  outputs_.with(job_id);
+  while (outputs_.step()) {
+    const std::string port = outputs_.text(0);
+    if (out.empty() || out.back().port != port) out.push_back({port, {}});
+    out.back().files.push_back(
+        {outputs_.text(1), static_cast<std::uint64_t>(outputs_.integer(2)), outputs_.text(3)});
+  }
+  outputs_.reset();
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> RunQueries::tags(const std::string& run_id) {
+  Statement rows(db_, "SELECT key, value FROM run_tag WHERE run_id = ? ORDER BY key");
+  std::vector<std::pair<std::string, std::string>> out;
+  rows.with(run_id);
+  while (rows.step()) out.emplace_back(rows.text(0), rows.text(1));
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> RunQueries::facts(const std::string& run_id) {
+  Statement rows(db_, "SELECT key, value FROM run_fact WHERE run_id = ? ORDER BY key");
+  std::vector<std::pair<std::string, std::string>> out;
+  rows.with(run_id);
+  while (rows.step()) out.emplace_back(rows.text(0), rows.text(1));
+  return out;
+}
+
+std::vector<MetricPoint> RunQueries::points(const std::string& run_id, std::string_view key) {
+  const std::size_t slash = key.find('/');
+  if (slash == std::string_view::npos) return {};
+  Statement rows(db_,
+                 "SELECT step, time_ms, value, kind FROM run_stage "
+                 "JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation "
+                 "JOIN point ON point.job_id = job.id "
+                 "WHERE run_id = ? AND run_stage.name = ? AND superseded = 0 AND "
+                 "metric_id = (SELECT id FROM metric WHERE name = ?) ORDER BY attempt, sequence");
+  rows.with(run_id, key.substr(0, slash), key.substr(slash + 1));
+  std::vector<MetricPoint> out;
+  while (rows.step()) out.push_back({rows.integer(0), rows.integer(1), value_of(rows, 2, 3)});
+  return out;
+}
+
+ordered_json RunQueries::row_json(const RunRow& row) {
+  const RunRecord& r = row.record;
+  ordered_json params = ordered_json::object();
+  for (const RunParam& param : this->params(r.id)) params[param.key] = param_json(param);
+  ordered_json metrics = ordered_json::object();
+  for (const MetricSummary& m : this->metrics(r.id)) {
+    metrics[m.key] = {{"last", number_json(m.last)},
+                      {"step", m.step},
+                      {"min", optional_json(m.min)},
+                      {"max", optional_json(m.max)}};
+  }
+  return {{"id", r.id},
+          {"name", r.name},
+          {"experiment", r.experiment},
+          {"parent", r.parent_id.empty() ? ordered_json(nullptr) : ordered_json(r.parent_id)},
+          {"cell", r.cell ? ordered_json(*r.cell) : ordered_json(nullptr)},
+          {"status", to_string(r.status)},
+          {"start", r.start_ms},
+          {"end", r.end_ms == 0 ? ordered_json(nullptr) : ordered_json(r.end_ms)},
+          {"params", std::move(params)},
+          {"metrics", std::move(metrics)}};
+}
+
+ordered_json RunQueries::stage_json(const StageRow& stage) {
+  ordered_json outputs = ordered_json::object();
+  for (const PortFiles& port : stage.outputs) {
+    ordered_json files = ordered_json::array();
+    for (const FileDigest& file : port.files) {
+      files.push_back({{"path", file.path}, {"size", file.size}, {"sha256", file.sha256}});
+    }
+    outputs[port.port] = std::move(files);
+  }
+  ordered_json out = {{"name", stage.name},
+                      {"uses", stage.uses},
+                      {"action", stage.action},
+                      {"key", stage.job ? ordered_json(stage.job->key) : ordered_json(nullptr)},
+                      {"status", stage.status},
+                      {"attempts", stage.attempts},
+                      {"wall_ms", nullptr},
+                      {"cpu_ms", nullptr},
+                      {"peak_rss_bytes", nullptr},
+                      {"reason", stage.reason},
+                      {"message", stage.message},
+                      {"outputs", std::move(outputs)}};
+  if (stage.usage) {
+    out["wall_ms"] = stage.usage->wall_ms;
+    out["cpu_ms"] = stage.usage->cpu_ms;
+    out["peak_rss_bytes"] = stage.usage->peak_rss_bytes;
+  }
+  return out;
+}
+
+ordered_json RunQueries::list_json(const RunFilter& filter, std::size_t limit) {
+  ordered_json out = ordered_json::array();
+  for (const RunRow& row : runs(filter)) {
+    if (out.size() == limit) break;
+    out.push_back(row_json(row));
+  }
+  return out;
+}
+
+ordered_json RunQueries::show_json(const std::string& id) {
+  const RunRow row = run(id);
+  ordered_json out = row_json(row);
+  ordered_json stages = ordered_json::array();
+  for (const StageRow& stage : this->stages(id)) stages.push_back(stage_json(stage));
+  out["stages"] = std::move(stages);
+  out["tags"] = object_json(tags(id));
+  out["facts"] = object_json(facts(id));
+  out["note"] = row.note;
+  out["command"] = row.command;
+  out["folder"] = row.record.folder;
+  out["message"] = row.message;
+  out["attempt"] = row.record.attempt;
+  out["forced"] = row.record.forced;
+  out["deleted"] = row.deleted;
+  return out;
 }
 
 }  // namespace cifarpipe

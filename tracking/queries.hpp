@@ -1,69 +1,105 @@
-// What people and programs ask of the history: runs with their parameters, stages and metrics, as
-// plain structs, and as the JSON that the commands print. Read-only. One thread.
+// What people and programs ask about runs: rows with their parameters and metrics, one run in full,
+// one metric's points, and the JSON of all of it. Reads only. One thread.
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "pipeline/recorder.hpp"
+#include "tracking/database.hpp"
 
 namespace cifarpipe {
 
-class Database;
-
-/// A metric of a run, with the instance in front: "train/loss".
-struct MetricSummary {
-  std::string key;
-  std::int64_t count = 0;
-  std::int64_t step = 0;  ///< Of the last point.
-  double last = 0;
-  double minimum = 0;  ///< Of the finite points.
-  double maximum = 0;
+struct RunFilter {
+  std::optional<std::string> experiment;
+  std::optional<std::string> status;  ///< "FINISHED", …
+  std::optional<std::string> parent;  ///< Only children of this run.
+  bool deleted = false;               ///< Deleted ones too.
 };
 
+/// A parameter as it was given: its type and its text (a string without quotes; JSON for lists).
+struct RunParam {
+  std::string key;   ///< "train.lr"
+  std::string type;  ///< "bool", "integer", "number", "string", "json"
+  std::string text;
+};
+
+/// What a metric of a run came to. `last` may be NaN or infinite; least and greatest are those of
+/// its finite values, if it has any.
+struct MetricSummary {
+  std::string key;  ///< "train/loss"
+  std::int64_t points = 0;
+  double last = 0;
+  std::int64_t step = 0;
+  std::int64_t time_ms = 0;
+  std::optional<double> min;
+  std::optional<double> max;
+};
+
+/// One stage of a run, with the job that it points to as far as that is known.
 struct StageRow {
-  RunStage stage;
-  int attempts = 0;
-  Usage usage;
+  std::string name;
+  std::string uses;
+  std::string action;
+  std::string status;
+  std::string reason;
+  std::string message;
+  std::optional<JobRef> job;
+  std::int64_t attempts = 0;
+  std::optional<Usage> usage;  ///< Of the result, or else of the last attempt that ended.
   std::vector<PortFiles> outputs;
-  std::vector<std::pair<std::string, std::string>> facts;
 };
 
 struct RunRow {
-  RunRecord run;
+  RunRecord record;
   bool deleted = false;
-  std::string note;
   std::string command;
+  std::string note;
   std::string message;
-  std::vector<std::pair<std::string, Value>> params;
-  std::vector<std::pair<std::string, std::string>> tags;
-  std::vector<std::pair<std::string, std::string>> facts;
-  std::vector<StageRow> stages;
-  std::vector<MetricSummary> metrics;
 };
 
-struct RunFilter {
-  std::string experiment;  ///< Empty: all.
-  std::string status;      ///< "FAILED", …; empty: all.
-  bool deleted = false;    ///< Deleted ones too.
-  int limit = 0;           ///< 0: all.
+struct MetricPoint {
+  std::int64_t step = 0;
+  std::int64_t time_ms = 0;
+  double value = 0;
 };
 
-/// Newest first, with parameters and metrics but without stages and facts.
-std::vector<RunRow> list_runs(Database& db, const RunFilter& filter);
-/// Everything about one run.
-RunRow show_run(Database& db, const RunRecord& run);
-/// All points of a run's metric, in the order in which they were made.
-std::vector<VisiblePoint> run_metric(Database& db, const std::string& run_id,
-                                     const std::string& key);
+/// Questions to a database that `SqliteRecorder` opened.
+class RunQueries {
+ public:
+  explicit RunQueries(Database& db);
 
-/// As `runs list --json` and `runs show --json` print them.
-std::string runs_json(const std::vector<RunRow>& runs);
-std::string run_json(const RunRow& run);
-std::string points_json(const std::vector<VisiblePoint>& points);
+  /// Newest first.
+  std::vector<RunRow> runs(const RunFilter& filter);
+  RunRow run(const std::string& id);
+  std::vector<RunParam> params(const std::string& run_id);
+  std::vector<MetricSummary> metrics(const std::string& run_id);
+  std::vector<StageRow> stages(const std::string& run_id);
+  std::vector<std::pair<std::string, std::string>> tags(const std::string& run_id);
+  std::vector<std::pair<std::string, std::string>> facts(const std::string& run_id);
+  /// The points of "train/loss" in the order in which they were made; empty if there are none.
+  std::vector<MetricPoint> points(const std::string& run_id, std::string_view key);
+
+  nlohmann::ordered_json list_json(const RunFilter& filter, std::size_t limit);
+  nlohmann::ordered_json show_json(const std::string& id);
+
+ private:
+  nlohmann::ordered_json row_json(const RunRow& row);
+  nlohmann::ordered_json stage_json(const StageRow& stage);
+  std::vector<PortFiles> outputs(std::int64_t job_id);
+
+  Database& db_;
+  Statement params_;
+  Statement metrics_;
+  Statement outputs_;
+};
+
+/// A number as JSON has it, or "nan", "inf", "-inf".
+nlohmann::ordered_json number_json(double value);
 
 }  // namespace cifarpipe

@@ -29,8 +29,13 @@ class SqliteRecorder : public Recorder {
   ~SqliteRecorder() override;
   Database& database() { return db_; }
   std::vector<RunUse> run_uses();
-  /// Hides a run, or shows it again. Nothing of it is removed.
-  void set_deleted(const std::string& id, bool deleted);
+  /// Hides a run with its children, or shows it again with those that were hidden with it. The
+  /// number of runs that changed.
+  std::int64_t delete_run(const std::string& id, std::int64_t now_ms);
+  std::int64_t restore_run(const std::string& id);
+  bool is_deleted(const std::string& id);
+  /// A run that says RUNNING, but whose process is gone: KILLED, its stages too.
+  void close_dead_run(const RunRecord& run, std::int64_t end_ms);
 
   void begin_batch() override;
   void end_batch(bool keep) override;
@@ -69,9 +74,23 @@ class SqliteRecorder : public Recorder {
   Statement& prepared(const char* sql);
   std::int64_t job_id(const JobRef& job, const std::string& stage);
   std::int64_t metric_id(const std::string& name);
+  void put_tags(const std::string& id,
+                const std::vector<std::pair<std::string, std::string>>& tags);
   std::string free_name(const std::string& wanted, const std::string& except_id);
   std::vector<RunRecord> runs_where(const std::string& condition, const std::string& value);
+  /// What one store_points brings of one metric.
+  struct NewPoints {
+    void add(const RingPoint& point);
+    std::int64_t points = 0;
+    double last = 0;
+    std::int64_t step = 0;
+    std::int64_t time_ms = 0;
+    std::optional<double> minimum;
+    std::optional<double> maximum;
+  };
   void supersede(std::int64_t job, int attempt);
+  void summarize(std::int64_t job);
+  void add_summary(std::int64_t job, std::int64_t metric, const NewPoints& news);
 
   Database db_;
   std::unique_ptr<Transaction> batch_;

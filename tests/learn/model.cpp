@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(weights_survive_a_file) {
 
   const auto three = make_model("cifar10net", {32, 32, 3, 3});
   expect_error([&] { load_weights(temp.path() / "w", *three); },
-               "tensor 'fc2.bias' is F32 10 instead of F32 3");
+               "tensor 'fc2.weight' is F32 10x512 instead of F32 3x512");
   const auto linear = make_model("linear", {32, 32, 3, 10});
   expect_error([&] { load_weights(temp.path() / "w", *linear); }, "no tensor 'fc.weight'");
   auto more = all_tensors(*net);

@@ -1,0 +1,72 @@
+// What the files of `cifarpipe runs` share: how they look on stdout (tables that fit the terminal,
+// colour only there) and the two big commands. Main thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tracking/queries.hpp"
+
+namespace cifarpipe::cli {
+
+/// stdout as it is: a terminal of some width that may have colour, or a pipe or file, without.
+struct Look {
+  bool color = false;
+  std::size_t width = 0;  ///< 0: not a terminal; nothing is cut.
+  static Look of_stdout();
+  std::string paint(const char* code, std::string_view text) const;
+};
+
+inline constexpr const char* kBold = "\033[1m";
+inline constexpr const char* kDim = "\033[2m";
+/// The colour of "FINISHED", "failed", …; "" for none.
+const char* status_color(std::string_view status);
+
+/// Aligned columns. Too wide for the terminal: columns that may go do, from the right; then the
+/// first is cut.
+class Table {
+ public:
+  struct Column {
+    std::string head;
+    bool right = false;
+    bool may_go = false;
+  };
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  bool empty() const { return rows_.empty(); }
+  void print(const Look& look, std::string_view indent = "") const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// Code points, which for what is printed here is columns.
+std::size_t text_width(std::string_view text);
+/// At most `width` columns, ending in "…" if something is missing.
+std::string text_cut(std::string text, std::size_t width);
+/// "now", "12 s ago", "5 min ago", "3 h ago", "2 d ago", then the date.
+std::string time_ago(std::int64_t ms, std::int64_t now_ms);
+/// "14:02:33 UTC on 2026-11-23"
+std::string time_text(std::int64_t ms);
+/// "812 kB", "1.2 GB"
+std::string bytes_text(std::int64_t bytes);
+/// How long a run took, or has been running.
+std::string took_text(const RunRecord& run, std::int64_t now_ms);
+
+struct ListOptions {
+  RunFilter filter;
+  std::optional<std::size_t> limit;
+  bool json = false;
+};
+int list_runs(RunQueries& queries, const ListOptions& options);
+int show_run(RunQueries& queries, const RunRecord& run, bool json);
+/// The table that `runs list` prints, of these rows; at most `limit` lines.
+void print_run_table(RunQueries& queries, const std::vector<RunRow>& rows, std::size_t limit,
+                     const Look& look, std::string_view indent);
+int print_metrics(RunQueries& queries, const RunRecord& run, const std::string& key, bool json);
+
+}  // namespace cifarpipe::cli

@@ -1,0 +1,128 @@
+// How `cifarpipe runs` looks: tables, times, amounts.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "cli/progress.hpp"
+#include "cli/runs.hpp"
+
+namespace cifarpipe::cli {
+
+Look Look::of_stdout() {
+  Look look;
+  if (isatty(STDOUT_FILENO) != 1) return look;
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  look.color = (no_color == nullptr || *no_color == '\0') && term != nullptr &&
+               std::string_view(term) != "dumb";
+  winsize size{};
+  const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20;
+  look.width = known ? size.ws_col : 80;
+  return look;
+}
+
+std::string Look::paint(const char* code, std::string_view text) const {
+  return color && *code != '\0' ? fmt::format("{}{}\033[0m", code, text) : std::string(text);
+}
+
+const char* status_color(std::string_view status) {
+  if (status == "FINISHED" || status == "finished") return "\033[32m";
+  if (status == "FAILED" || status == "failed") return "\033[31m";
+  if (status == "KILLED" || status == "killed") return "\033[33m";
+  if (status == "RUNNING" || status == "running") return "\033[36m";
+  return "";
+}
+
+std::size_t text_width(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
+
+std::string text_cut(std::string text, std::size_t width) {
+  if (text_width(text) <= width) return text;
+  while (!text.empty() && text_width(text) >= std::max<std::size_t>(width, 1)) {
+    while ((static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.pop_back();
+    text.pop_back();
+  }
+  return text + "…";
+}
+
+void Table::print(const Look& look, std::string_view indent) const {
+  std::vector<std::size_t> widths;
+  for (const Column& column : columns_) widths.push_back(text_width(column.head));
+  for (const auto& row : rows_) {
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      widths[c] = std::max(widths[c], text_width(row[c]));
+    }
+  }
+  std::vector<bool> shown(columns_.size(), true);
+  const auto total = [&] {
+    std::size_t sum = indent.size();
+    for (std::size_t c = 0; c < columns_.size(); ++c) sum += shown[c] ? widths[c] + 2 : 0;
+    return sum - 2;
+  };
+  if (look.width > 0) {
+    constexpr std::size_t kLeast = 16;  // Of the first column, for the sake of the others.
+    for (std::size_t c = columns_.size(); c-- > 0;) {
+      const std::size_t spare = widths[0] > kLeast ? widths[0] - kLeast : 0;
+      if (columns_[c].may_go && total() > look.width + spare) shown[c] = false;
+    }
+    if (total() > look.width) {
+      const std::size_t over = total() - look.width;
+      widths[0] = widths[0] > over + kLeast ? widths[0] - over : std::min(widths[0], kLeast);
+    }
+  }
+  const auto line = [&](const std::vector<std::string>& cells, bool head) {
+    std::string out(indent);
+    for (std::size_t c = 0; c < cells.size(); ++c) {
+      if (!shown[c]) continue;
+      const std::string text = text_cut(cells[c], widths[c]);
+      const std::string pad(widths[c] - text_width(text), ' ');
+      const std::string painted = look.paint(head ? kDim : status_color(text), text);
+      if (c > 0) out += "  ";
+      out += columns_[c].right ? pad + painted : painted + pad;
+    }
+    out.erase(out.find_last_not_of(' ') + 1);
+    fmt::print("{}\n", look.width > 0 && !look.color ? text_cut(out, look.width) : out);
+  };
+  std::vector<std::string> heads;
+  for (const Column& column : columns_) heads.push_back(column.head);
+  if (std::any_of(heads.begin(), heads.end(), [](const auto& h) { return !h.empty(); })) {
+    line(heads, true);
+  }
+  for (const auto& row : rows_) line(row, false);
+}
+
+std::string time_ago(std::int64_t ms, std::int64_t now_ms) {
+  const std::int64_t s = (now_ms - ms) / 1000;
+  if (s < 2) return "now";
+  if (s < 60) return fmt::format("{} s ago", s);
+  if (s < 3600) return fmt::format("{} min ago", s / 60);
+  if (s < 86'400) return fmt::format("{} h ago", s / 3600);
+  if (s < 30 * 86'400) return fmt::format("{} d ago", s / 86'400);
+  return fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
+}
+
+std::string time_text(std::int64_t ms) {
+  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
+}
+
+std::string bytes_text(std::int64_t bytes) {
+  const auto value = static_cast<double>(bytes);
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  if (value < 1e6) return fmt::format("{:.0f} kB", value / 1e3);
+  if (value < 1e9) return fmt::format("{:.0f} MB", value / 1e6);
+  return fmt::format("{:.2f} GB", value / 1e9);
+}
+
+std::string took_text(const RunRecord& run, std::int64_t now_ms) {
+  const std::int64_t end = run.end_ms != 0 ? run.end_ms : now_ms;
+  return duration_text(std::max<std::int64_t>(0, end - run.start_ms));
+}
+
+}  // namespace cifarpipe::cli
