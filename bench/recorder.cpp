@@ -11,9 +11,9 @@
 
 #include "tracking/queries.hpp"
 
+namespace cifarpipe {
 namespace {
 
-using namespace cifarpipe;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {
@@ -74,9 +74,7 @@ void measure_points(SqliteRecorder& recorder) {
              static_cast<double>(sequence) / seconds_since(begin), kPointsABatch, slowest * 1e3);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int measure(int argc, char** argv) {
   const int runs = argc > 1 ? std::stoi(argv[1]) : 2000;
   const int metrics = argc > 2 ? std::stoi(argv[2]) : 100;
   const std::filesystem::path folder =
@@ -104,4 +102,12 @@ int main(int argc, char** argv) {
   fmt::print("database   {:.0f} MB\n",
              static_cast<double>(std::filesystem::file_size(folder / "cifarpipe.db")) / 1e6);
   if (argc <= 3) std::filesystem::remove_all(folder);
+  return 0;
+}
+
+}  // namespace
+}  // namespace cifarpipe
+
+int main(int argc, char** argv) {
+  return cifarpipe::measure(argc, argv);
 }

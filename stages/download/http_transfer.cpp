@@ -217,7 +217,7 @@ TransferOutcome Transfer::run(const std::stop_token& stop) {
   }
   if (failure_) {
     if (failure_->kind() != ErrorKind::environment) partial_.restart("", "", 0);
-    throw *failure_;
+    throw Error(*failure_);
   }
   curl_off_t retry_after = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_RETRY_AFTER, &retry_after);

@@ -5,9 +5,7 @@
 #include "plugins/plugin.hpp"
 #include "stages/evaluate/report.hpp"
 #include "stages/learn/compute_scope.hpp"
-#ifdef CIFARPIPE_VISION
 #include "stages/vision/plots.hpp"
-#endif
 
 namespace cifarpipe {
 namespace {
@@ -110,9 +108,7 @@ class EvaluateStage : public Stage {
     report.write(out);
     const std::string figures = fmt::format("accuracy {:.4f} on {} {} images", report.accuracy(),
                                             report.images(), params_.split);
-#ifdef CIFARPIPE_VISION
     vision::draw_confusion_matrix(out / "confusion.png", info.classes, report.counts(), figures);
-#endif
     context.info(fmt::format("{}, loss {:.4f}, top-5 {:.4f}", figures, report.loss(),
                              report.top5_accuracy()));
   }

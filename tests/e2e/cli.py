@@ -5,10 +5,8 @@ goes (stdout or stderr), which exit code, how long it takes. Runs no pipeline.""
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
-import time
 import tomllib
 import unittest
 
@@ -159,29 +157,12 @@ class Cli(unittest.TestCase):
             self.assertEqual(full_disk.returncode, 3, full_disk)
             self.assertIn("No space left", full_disk.stderr)
 
-    def test_speed(self):
-        """--help <= 20 ms and check <= 60 ms on a quiet machine; a busy one gets five times that."""
-        def median(*arguments):
-            times = []
-            for _ in range(9):
-                begin = time.monotonic()
-                subprocess.run([PROGRAM, *arguments], stdout=subprocess.DEVNULL, check=True)
-                times.append((time.monotonic() - begin) * 1000)
-            return statistics.median(times)
-        spent = {"help": median("--help"), "check": median("check", str(CONFIGS / "quickstart.toml"))}
-        print(", ".join(f"{k} {v:.1f} ms" for k, v in spent.items()), file=sys.stderr)
-        self.assertLessEqual(spent["help"], 100)
-        self.assertLessEqual(spent["check"], 300)
-
     def test_a_thousand_cells(self):
         file = self.store.write("big.toml", f'extends = "{os.path.relpath(CONFIGS, self.store.dir)}/'
                                 'quickstart.toml"\n[matrix]\npipeline.seed = [' +
                                 ",".join(map(str, range(100))) + "]\ntrain.batch_size = [" +
                                 ",".join(map(str, range(16, 26))) + "]\n")
-        begin = time.monotonic()
-        result = self.call("check", file)
-        self.assertIn("1000 cells", result.out)
-        self.assertLess(time.monotonic() - begin, 0.3 * 3)
+        self.assertIn("1000 cells", self.call("check", file).out)
 
 
 if __name__ == "__main__":

@@ -96,20 +96,14 @@ def main():
             process.communicate()
             alive = process.returncode != 0
             caught[way] += alive
-            stages = "?"
-            if (store.runs / "cifarpipe.db").exists():
-                shown = store.run("runs", "show", "latest", "--json")
-                stages = shown.code
-                running = [r for r in store.json("runs", "list") if r["status"] == "RUNNING"]
-                problems = [f"left RUNNING: {running}"] if running else []
-            else:
-                problems = []
+            running = [r for r in store.json("runs", "list") if r["status"] == "RUNNING"]
+            problems = [f"left RUNNING: {running}"] if running else []
             problems += check_after(store, references[variant], arguments.config, extra)
             if problems:
                 failures += 1
                 store.keep = True
                 print(f"FAIL {i}: {way} after {moment:.3f} s ({variant}, exit "
-                      f"{process.returncode}, {stages}), kept in {store.dir}")
+                      f"{process.returncode}), kept in {store.dir}")
                 for problem in problems:
                     print(f"  {problem}")
     print(f"{arguments.count} kills in {time.monotonic() - begin:.0f} s, "

@@ -1,7 +1,8 @@
 #!/bin/bash
 # tests/sdk/outside.sh BUILD_DIR [WORK_DIR]: what a stranger does with an installed cifarpipe. Installs
 # BUILD_DIR into WORK_DIR/prefix (default: a temporary folder, removed at the end), builds
-# plugins/template there and a stage with libtorch, and looks at both with the installed worker.
+# plugins/template there and a stage with libtorch, looks at both with the installed worker
+# and runs the template in a pipeline with the installed program.
 set -euo pipefail
 build=$(cd "$1" && pwd)
 source=$(cd "$(dirname "$0")/../.." && pwd)
@@ -45,6 +46,17 @@ first=$(outside class_balance "$work/template")
 cp -r "$source/plugins/template" "$work/the-same-in-a-longer-folder"
 second=$(outside class_balance "$work/the-same-in-a-longer-folder")
 [ "$first" = "$second" ] || fail "two folders, two build-ids: $first, $second"
+
+# In a pipeline, by the installed program, whose stages and worker are the installed ones.
+export CIFARPIPE_RUNS=$work/runs
+cifarpipe() { (cd "$work/template" && "$prefix/bin/cifarpipe" "$@"); }
+quietly cifarpipe run pipeline.toml --set download.train_images=200 --set download.test_images=50
+cifarpipe runs metrics latest >"$work/metrics"
+grep -q 'balance/imbalance' "$work/metrics" || { cat "$work/metrics"; fail "no metric of its own"; }
+result=$(cifarpipe runs path latest balance)
+[ -n "$(find "$result" -type f -name '*.csv')" ] || fail "class_balance left no table in $result"
+quietly cifarpipe run pipeline.toml --set download.train_images=200 --set download.test_images=50
+grep -q 'nothing to do' "$work/log" || { cat "$work/log"; fail "the same run did something"; }
 
 # Incremental: nothing to do, then the plugin is missing, then its source is newer.
 quietly cmake --build "$work/template/build"

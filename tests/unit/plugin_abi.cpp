@@ -1,9 +1,11 @@
 #include <boost/test/unit_test.hpp>
+#include <string_view>
 
 #include "plugins/abi.hpp"
 #include "plugins/plugin.hpp"
 
 using namespace cifarpipe;
+using namespace std::literals;
 
 namespace {
 
@@ -37,8 +39,7 @@ BOOST_AUTO_TEST_CASE(own_stamp_is_complete) {
 }
 
 BOOST_AUTO_TEST_CASE(parsing) {
-  const auto stamp = parse_stamp(
-      std::string_view("api=7\nfuture=x=y\n\nno equals\ncompiler=gcc 12\0junk=1\n", 55));
+  const auto stamp = parse_stamp("api=7\nfuture=x=y\n\nno equals\ncompiler=gcc 12\0junk=1\n"sv);
   BOOST_REQUIRE(stamp.has_value());
   BOOST_TEST(stamp->api == 7);
   BOOST_TEST(stamp->compiler == "gcc 12");
