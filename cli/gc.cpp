@@ -87,8 +87,12 @@ class Sweeper {
     store_.remove(job);
     recorder.forget_result(job);
   }
+  void partial(const JobRef& job) {
+    const auto lock = Lock::try_lock(store_.lock_file(job));
+    if (lock) folder(store_.partial_dir(job), "partial");
+  }
   void folder(const std::filesystem::path& dir, std::string_view what) {
-    count(dir, fmt::format("{:<8} {}", what, dir.filename().string()));
+    count(dir, fmt::format("{:<9}{}", what, dir.filename().string().substr(0, 30)));
     if (apply_) file_ops().remove_all(dir);
   }
   void finish() const {
@@ -111,9 +115,24 @@ class Sweeper {
   std::uint64_t bytes_ = 0;
 };
 
+/// Nothing that a run may be about to use is removed: while this is held, none begins.
+Lock hold_store(const Store& store, Recorder& recorder) {
+  if (auto lock = Lock::try_lock(store.use_lock_file())) return std::move(*lock);
+  std::vector<std::string> names;
+  for (const RunRecord& run : recorder.running_runs()) {
+    if (run.parent_id.empty()) names.push_back(run.name);
+  }
+  throw Error(fmt::format("nothing is removed while a pipeline is carried out{}{}; run it again "
+                          "when that has ended",
+                          names.empty() ? "" : ": ", fmt::join(names, ", ")),
+              ErrorKind::environment);
+}
+
 int gc(const Program& program, const GcArguments& arguments) {
   Session session(program);
   Store& store = session.store();
+  std::optional<Lock> alone;
+  if (arguments.apply) alone = hold_store(store, session.recorder());
   const std::vector<RunUse> uses = session.sqlite().run_uses();
   const std::set<JobRef> keep = needed(uses, arguments);
   std::set<JobRef> unfinished;  // A checkpoint is worth keeping while its run can still go on.
@@ -127,9 +146,7 @@ int gc(const Program& program, const GcArguments& arguments) {
     if (keep.count(job) == 0) sweeper.result(job, session.recorder());
   }
   for (const JobRef& job : store.partials()) {
-    if (unfinished.count(job) == 0 && !is_locked(store.lock_file(job))) {
-      sweeper.folder(store.partial_dir(job), "partial");
-    }
+    if (unfinished.count(job) == 0) sweeper.partial(job);
   }
   for (const auto& dir : store.stale_work_dirs()) sweeper.folder(dir, "left over");
   if (arguments.apply) store.remove_free_locks();

@@ -42,7 +42,9 @@ std::string names_of(const CLI::Option& option) {
   std::string out;
   for (const std::string& name : option.get_snames()) out += (out.empty() ? "-" : ", -") + name;
   for (const std::string& name : option.get_lnames()) out += (out.empty() ? "--" : ", --") + name;
-  const std::string type = option.get_type_name();
+  // Checks add what they check after a colon; the sentence beside it says that better.
+  const std::string full_type = option.get_type_name();
+  const std::string type = full_type.substr(0, full_type.find(':'));
   if (!type.empty() && option.get_items_expected_max() > 0) out += " " + type;
   return out;
 }

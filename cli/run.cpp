@@ -206,11 +206,20 @@ void show_finished(const Configuration& configuration, const RunBook& book, Reco
   }
 }
 
+/// Waits while `gc` removes results, which is short.
+Lock use_store(const Store& store) {
+  for (;;) {
+    if (auto lock = Lock::try_share(store.use_lock_file())) return std::move(*lock);
+    usleep(20'000);
+  }
+}
+
 int run(const Program& program, const RunArguments& arguments) {
   LoadedConfig loaded = load_config(program, arguments.config);
+  Session session(program);
+  const Lock in_use = use_store(session.store());
   block_signals();
   allow_many_files();
-  Session session(program);
   const GraphWorld world = session.world(loaded.configuration);
   require_stages(loaded.configuration, arguments.until, "--until");
   require_stages(loaded.configuration, arguments.accept_code, "--accept-code");

@@ -317,7 +317,8 @@ void add_changes(CLI::App& family, Program& program, const Arguments& arguments)
 }  // namespace
 
 void add_runs_command(CLI::App& app, Program& program) {
-  auto* family = app.add_subcommand("runs", "What was run: list, show, metrics, logs, tags, ...");
+  auto* family =
+      app.add_subcommand("runs", "What was run: list, show, metrics, logs, path, tag, …");
   const auto arguments = std::make_shared<RunsArguments>();
   add_list(*family, program, arguments);
   add_looks(*family, program, arguments);

@@ -54,11 +54,19 @@ Lock::~Lock() {
 }
 
 std::optional<Lock> Lock::try_lock(const fs::path& file) {
+  return take(file, F_WRLCK);
+}
+
+std::optional<Lock> Lock::try_share(const fs::path& file) {
+  return take(file, F_RDLCK);
+}
+
+std::optional<Lock> Lock::take(const fs::path& file, short type) {
   for (;;) {
     Descriptor fd = open_file(file, O_RDWR | O_CREAT);
     // The lock belongs to the open file description, not to the process: two of them exclude each
     // other within a process as well, and closing another descriptor of the file frees nothing.
-    struct flock lock = whole_file(F_WRLCK);
+    struct flock lock = whole_file(type);
     if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EACCES) return std::nullopt;

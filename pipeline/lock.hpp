@@ -10,7 +10,7 @@
 
 namespace cifarpipe {
 
-/// Holds an exclusive lock on a file while it lives.
+/// Holds a lock on a file while it lives.
 class Lock {
  public:
   Lock() = default;
@@ -18,10 +18,12 @@ class Lock {
   Lock& operator=(Lock&& other) noexcept;
   ~Lock();
 
-  /// Creates `file` if needed and takes the lock, or returns nothing if another descriptor holds
-  /// it (in any process, this one included). After locking it checks that the file is still the
-  /// one at that path. Throws Error on anything else.
+  /// Creates `file` if needed and takes the exclusive lock, or returns nothing if another
+  /// descriptor holds it (in any process, this one included). After locking it checks that the file
+  /// is still the one at that path. Throws Error on anything else.
   static std::optional<Lock> try_lock(const std::filesystem::path& file);
+  /// The same for a lock that any number of descriptors may share, but not with an exclusive one.
+  static std::optional<Lock> try_share(const std::filesystem::path& file);
   /// Takes over a locked descriptor that another process sent.
   static Lock adopt(int fd);
 
@@ -31,6 +33,7 @@ class Lock {
   void release();
 
  private:
+  static std::optional<Lock> take(const std::filesystem::path& file, short type);
   int fd_ = -1;
 };
 

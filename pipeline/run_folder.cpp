@@ -23,7 +23,11 @@ std::string RunFolder::folder_name(std::int64_t start_ms, std::string_view name,
     safe += ok ? c : '-';
   }
   if (safe.size() > 80) safe.resize(80);  // A cell's name can be longer than a file name may be.
-  return fmt::format("{}_{}_{}", folder_time(start_ms), safe, id.substr(0, 6));
+  const std::string_view short_id = id.substr(0, 6);
+  // A name that was not chosen ends with the id already.
+  const std::string end = fmt::format("-{}", short_id);
+  if (safe.ends_with(end)) safe.resize(safe.size() - end.size());
+  return fmt::format("{}_{}_{}", folder_time(start_ms), safe, short_id);
 }
 
 RunFolder RunFolder::open(const std::filesystem::path& folder) {

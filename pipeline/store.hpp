@@ -40,6 +40,9 @@ class Store {
   std::filesystem::path result_dir(const JobRef& job) const;
   std::filesystem::path partial_dir(const JobRef& job) const;  ///< Kept through attempts.
   std::filesystem::path lock_file(const JobRef& job) const;
+  /// Shared by all who carry out pipelines, exclusive for who removes results: a result that a run
+  /// is about to find or to read does not go.
+  std::filesystem::path use_lock_file() const { return root_ / "store/use.lock"; }
 
   /// The current result of a key: the highest generation that is intact as far as the sizes of its
   /// files tell. A damaged one is moved to store/tmp (unless someone is at work on that job) and

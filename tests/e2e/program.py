@@ -333,6 +333,22 @@ class Collect(Case):
         self.assertIn("slow/loss", self.rows()[0]["metrics"])
         self.assertIn("--older-than", self.store.run("gc", "--older-than", "x", expect=2).err)
 
+    def test_gc_removes_nothing_beside_a_run(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, expect=0)
+        self.store.run("runs", "delete", "latest", expect=0)
+        process = self.store.start("run", file, "--set", "slow.steps=100000", "--name", "long",
+                                   env=self.environment)
+        try:
+            wait_until(lambda: workers_of(process.pid))
+            self.assertIn("would be removed", self.store.run("gc", expect=0).out)
+            refused = self.store.run("gc", "--apply", expect=3)
+            self.assertIn("nothing is removed while a pipeline is carried out: long", refused.err)
+        finally:
+            process.terminate()
+            process.communicate()
+        self.assertIn(" removed", self.store.run("gc", "--apply", expect=0).out)
+
 
 if __name__ == "__main__":
     if not PROGRAM.exists():
