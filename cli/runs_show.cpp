@@ -8,7 +8,7 @@
 #include "cli/runs.hpp"
 #include "pipeline/diagnostics.hpp"
 #include "pipeline/random_id.hpp"
-#include "pipeline/value.hpp"
+#include "pipeline/value_json.hpp"
 
 namespace cifarpipe::cli {
 namespace {

@@ -8,6 +8,7 @@
 #include "cli/catalog.hpp"
 #include "pipeline/config.hpp"
 #include "pipeline/diagnostics.hpp"
+#include "pipeline/value_json.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -176,20 +177,6 @@ void print_markdown(const StageType& type) {
   print_markdown_table("Outputs", {"output", "type", ""}, port_rows(d.outputs));
   print_markdown_table("Parameters", {"parameter", "type", "default", "values", ""}, param_rows(d));
   print_markdown_table("Metrics", {"metric", "goal", ""}, metric_rows(d));
-}
-
-Json value_json(const Value& value) {
-  return std::visit(
-      [](const auto& v) -> Json {
-        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, Groups>) {
-          Json out = Json::object();
-          for (const auto& [name, members] : v) out[name] = members;
-          return out;
-        } else {
-          return v;
-        }
-      },
-      value);
 }
 
 Json field_json(const FieldInfo& field) {

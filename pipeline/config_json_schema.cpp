@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/config_draft.hpp"
+#include "pipeline/value_json.hpp"
 
 namespace cifarpipe {
 namespace {
@@ -51,27 +52,13 @@ Json type_schema(const FieldInfo& field) {
   return {{"anyOf", {text, env}}};
 }
 
-Json default_json(const Value& value) {
-  return std::visit(
-      [](const auto& v) -> Json {
-        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, Groups>) {
-          Json out = Json::object();
-          for (const auto& [name, members] : v) out[name] = members;
-          return out;
-        } else {
-          return v;
-        }
-      },
-      value);
-}
-
 Json object_schema(const ParamSchema& schema, bool with_defaults) {
   Json properties = Json::object();
   for (const FieldInfo& field : schema.fields) {
     Json one = type_schema(field);
     one["description"] = field.help;
     if (with_defaults && !field.required && !field.secret) {
-      one["default"] = default_json(field.default_value);
+      one["default"] = value_json(field.default_value);
     }
     if (!field.deprecated.empty()) one["deprecated"] = true;
     properties[field.name] = std::move(one);

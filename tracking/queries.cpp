@@ -1,62 +1,28 @@
 #include "tracking/queries.hpp"
 
-#include <cmath>
-#include <limits>
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "pipeline/error.hpp"
-#include "pipeline/value.hpp"
+#include "pipeline/value_json.hpp"
+#include "tracking/rows.hpp"
 
 namespace cifarpipe {
 namespace {
 
 using nlohmann::ordered_json;
 
-constexpr const char* kRunColumns =
-    "SELECT id, name, experiment, parent_id, cell, identity, forced, folder, status, attempt, "
-    "start_ms, coalesce(end_ms, 0), deleted_ms IS NOT NULL, command, note, message FROM run ";
-
-RunStatus status_from(const std::string& text) {
-  for (const RunStatus s : {RunStatus::running, RunStatus::finished, RunStatus::failed}) {
-    if (to_string(s) == text) return s;
-  }
-  return RunStatus::killed;
-}
+constexpr const char* kRowColumns = ", deleted_ms IS NOT NULL, command, note, message FROM run ";
 
 RunRow row_from(Statement& row) {
   RunRow out;
-  out.record = {row.text(0),
-                row.text(1),
-                row.text(2),
-                row.text(3),
-                row.optional_text(4),
-                row.text(5),
-                row.text(6),
-                row.text(7),
-                status_from(row.text(8)),
-                static_cast<int>(row.integer(9)),
-                row.integer(10),
-                row.integer(11)};
-  out.deleted = row.integer(12) != 0;
-  out.command = row.text(13);
-  out.note = row.text(14);
-  out.message = row.text(15);
+  out.record = run_from_row(row);
+  out.deleted = row.integer(kRunColumnCount) != 0;
+  out.command = row.text(kRunColumnCount + 1);
+  out.note = row.text(kRunColumnCount + 2);
+  out.message = row.text(kRunColumnCount + 3);
   return out;
-}
-
-/// From the pair (value, kind) of a stored point.
-double value_of(Statement& row, int value_column, int kind_column) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
-  switch (row.integer(kind_column)) {
-    case 0:
-      return row.real(value_column);
-    case 1:
-      return std::numeric_limits<double>::quiet_NaN();
-    case 2:
-      return kInf;
-    default:
-      return -kInf;
-  }
 }
 
 std::optional<double> optional_real(Statement& row, int column) {
@@ -83,10 +49,6 @@ ordered_json object_json(const std::vector<std::pair<std::string, std::string>>&
 
 }  // namespace
 
-ordered_json number_json(double value) {
-  return std::isfinite(value) ? ordered_json(value) : ordered_json(number_text(value));
-}
-
 RunQueries::RunQueries(Database& db)
     : db_(db),
       params_(db, "SELECT key, type, value FROM run_param WHERE run_id = ? ORDER BY position"),
@@ -102,7 +64,7 @@ RunQueries::RunQueries(Database& db)
                "ORDER BY port, path") {}
 
 std::vector<RunRow> RunQueries::runs(const RunFilter& filter) {
-  Statement rows(db_, std::string(kRunColumns) +
+  Statement rows(db_, fmt::format("SELECT {}{}", kRunColumns, kRowColumns) +
                           "WHERE (?1 IS NULL OR experiment = ?1) AND (?2 IS NULL OR status = ?2) "
                           "AND (?3 IS NULL OR parent_id = ?3) AND (?4 OR deleted_ms IS NULL) "
                           "ORDER BY number DESC");
@@ -113,7 +75,7 @@ std::vector<RunRow> RunQueries::runs(const RunFilter& filter) {
 }
 
 RunRow RunQueries::run(const std::string& id) {
-  Statement rows(db_, std::string(kRunColumns) + "WHERE id = ?");
+  Statement rows(db_, fmt::format("SELECT {}{}", kRunColumns, kRowColumns) + "WHERE id = ?");
   if (!rows.with(id).step()) throw Error("there is no run " + id, ErrorKind::usage);
   return row_from(rows);
 }
@@ -140,7 +102,7 @@ std::vector<MetricSummary> RunQueries::metrics(const std::string& run_id) {
   std::vector<MetricSummary> out;
   metrics_.with(run_id);
   while (metrics_.step()) {
-    out.push_back({metrics_.text(0), metrics_.integer(1), value_of(metrics_, 2, 3),
+    out.push_back({metrics_.text(0), metrics_.integer(1), stored_value(metrics_, 2, 3),
                    metrics_.integer(4), metrics_.integer(5), optional_real(metrics_, 6),
                    optional_real(metrics_, 7)});
   }
@@ -215,7 +177,7 @@ std::vector<MetricPoint> RunQueries::points(const std::string& run_id, std::stri
                  "metric_id = (SELECT id FROM metric WHERE name = ?) ORDER BY attempt, sequence");
   rows.with(run_id, key.substr(0, slash), key.substr(slash + 1));
   std::vector<MetricPoint> out;
-  while (rows.step()) out.push_back({rows.integer(0), rows.integer(1), value_of(rows, 2, 3)});
+  while (rows.step()) out.push_back({rows.integer(0), rows.integer(1), stored_value(rows, 2, 3)});
   return out;
 }
 

@@ -99,7 +99,4 @@ class RunQueries {
   Statement outputs_;
 };
 
-/// A number as JSON has it, or "nan", "inf", "-inf".
-nlohmann::ordered_json number_json(double value);
-
 }  // namespace cifarpipe

@@ -5,66 +5,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "pipeline/diagnostics.hpp"
 #include "pipeline/run_folder.hpp"
+#include "pipeline/value_json.hpp"
 #include "tracking/migrations.hpp"
+#include "tracking/rows.hpp"
 
 namespace cifarpipe {
 namespace {
 
-constexpr const char* kRunColumns =
-    "SELECT id, name, experiment, parent_id, cell, identity, forced, folder, status, attempt, "
-    "start_ms, end_ms FROM run ";
-
-RunStatus status_from(const std::string& text) {
-  for (const RunStatus s : {RunStatus::running, RunStatus::finished, RunStatus::failed}) {
-    if (to_string(s) == text) return s;
-  }
-  return RunStatus::killed;
-}
-
-RunRecord run_from(Statement& row) {
-  return {row.text(0),
-          row.text(1),
-          row.text(2),
-          row.text(3),
-          row.optional_text(4),
-          row.text(5),
-          row.text(6),
-          row.text(7),
-          status_from(row.text(8)),
-          static_cast<int>(row.integer(9)),
-          row.integer(10),
-          row.integer(11)};
-}
+constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;  // Not UTF-8.
 
 std::string type_of(const Value& value) {
   constexpr const char* kNames[] = {"bool", "integer", "number", "string"};
   return value.index() < 4 ? kNames[value.index()] : "json";
-}
-
-/// Arrays and groups, in their order.
-std::string json_text(const Value& value) {
-  using nlohmann::ordered_json;
-  ordered_json out = ordered_json::array();
-  std::visit(
-      [&out](const auto& list) {
-        using List = std::decay_t<decltype(list)>;
-        if constexpr (std::is_same_v<List, Groups>) {
-          out = ordered_json::object();
-          for (const auto& [name, members] : list) out[name] = members;
-        } else if constexpr (std::is_same_v<List, std::vector<double>>) {
-          for (const double v : list) {
-            out.push_back(std::isfinite(v) ? ordered_json(v) : ordered_json(number_text(v)));
-          }
-        } else {
-          out = list;
-        }
-      },
-      value);
-  return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -99,20 +54,20 @@ void SqliteRecorder::end_batch(bool keep) {
 
 std::vector<RunRecord> SqliteRecorder::runs_where(const std::string& condition,
                                                   const std::string& value) {
-  Statement rows(db_, kRunColumns + condition);
+  Statement rows(db_, fmt::format("SELECT {} FROM run {}", kRunColumns, condition));
   std::vector<RunRecord> runs;
   rows.with(value);
-  while (rows.step()) runs.push_back(run_from(rows));
+  while (rows.step()) runs.push_back(run_from_row(rows));
   return runs;
 }
 
 std::optional<RunRecord> SqliteRecorder::find_run(const std::string& identity,
                                                   const std::string& forced) {
-  Statement rows(db_, std::string(kRunColumns) +
+  Statement rows(db_, fmt::format("SELECT {} FROM run ", kRunColumns) +
                           "WHERE identity = ? AND forced = ? AND deleted_ms IS NULL "
                           "ORDER BY number DESC LIMIT 1");
   if (!rows.with(identity, forced).step()) return std::nullopt;
-  return run_from(rows);
+  return run_from_row(rows);
 }
 
 RunRecord SqliteRecorder::resolve_run(const std::string& run) {
@@ -192,7 +147,8 @@ RunRecord SqliteRecorder::create_run(const NewRun& run) {
     } else if (d != nullptr) {
       insert.with(run.id, position, key, type, number_text(*d)).run();
     } else {
-      insert.with(run.id, position, key, type, json_text(value)).run();
+      insert.with(run.id, position, key, type, value_json(value).dump(-1, ' ', false, kReplace))
+          .run();
     }
     ++position;
   }
@@ -307,7 +263,7 @@ std::vector<RunUse> SqliteRecorder::run_uses() {
                  "SELECT id, status, deleted_ms IS NOT NULL, coalesce(end_ms, start_ms) FROM run");
   while (runs.step()) {
     uses[runs.text(0)] = {
-        runs.text(0), status_from(runs.text(1)), runs.integer(2) != 0, runs.integer(3), {}};
+        runs.text(0), status_from_text(runs.text(1)), runs.integer(2) != 0, runs.integer(3), {}};
   }
   Statement stages(db_, "SELECT run_id, key, generation FROM run_stage WHERE key <> ''");
   while (stages.step()) {

@@ -1,23 +1,12 @@
 // Metric points: what is stored once, what later attempts hide, and the summaries that lists show.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "tracking/recorder.hpp"
+#include "tracking/rows.hpp"
 
 namespace cifarpipe {
 namespace {
-
-/// 0 finite, 1 NaN, 2 +inf, 3 -inf.
-int kind_of(double v) {
-  return std::isfinite(v) ? 0 : std::isnan(v) ? 1 : v > 0 ? 2 : 3;
-}
-
-double value_from(int kind, double stored) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  return kind == 0 ? stored : kind == 1 ? kNan : kind == 2 ? kInf : -kInf;
-}
 
 std::optional<double> finite(double v) {
   return std::isfinite(v) ? std::optional<double>(v) : std::nullopt;
@@ -154,8 +143,7 @@ std::vector<VisiblePoint> SqliteRecorder::points(const JobRef& job) {
   std::vector<VisiblePoint> points;
   rows.with(job.key, job.generation);
   while (rows.step()) {
-    points.push_back({rows.text(0), rows.integer(1), rows.integer(2),
-                      value_from(static_cast<int>(rows.integer(4)), rows.real(3))});
+    points.push_back({rows.text(0), rows.integer(1), rows.integer(2), stored_value(rows, 3, 4)});
   }
   rows.reset();
   return points;
