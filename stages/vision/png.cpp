@@ -71,7 +71,8 @@ void write_png(const std::filesystem::path& file, int width, int height,
   uLongf size = compressBound(raw.size());
   std::string packed(size, '\0');
   if (compress2(reinterpret_cast<Bytef*>(packed.data()), &size,
-                reinterpret_cast<const Bytef*>(raw.data()), raw.size(), 9) != Z_OK) {
+                reinterpret_cast<const Bytef*>(raw.data()), raw.size(),
+                Z_DEFAULT_COMPRESSION) != Z_OK) {
     throw Error("cannot compress the picture " + file.string());
   }
   packed.resize(size);
