@@ -118,6 +118,23 @@ class Rerun(Case):
         self.assertEqual(set(self.actions().values()), {"reproduced"})
         self.assertIn("did you mean 'slow'", self.run_("run", file, "--force", "slwo", expect=2).err)
 
+    def test_other_code_runs_again_unless_it_is_accepted(self):
+        file = self.file('[stages.x]\nuses = "emit"\n[stages.y]\nuses = "emit"\n'
+                         'params.value = 7.0\n')
+        self.run_("run", file, expect=0)
+        self.environment["CIFARPIPE_PLUGIN_PATH"] = str(TEST_PLUGINS / "again")  # Another build.
+        self.assertIn("x was rebuilt", self.run_("plan", file).out)
+        self.run_("run", file, "--accept-code", "x", expect=0)
+        self.assertEqual(self.actions(), {"x": "accepted", "y": "run"})
+        self.assertIn("x/value", self.store.json("runs", "show", "latest")["metrics"])
+        self.run_("run", file, "--new-run", expect=0)  # From now on it is simply there.
+        self.assertEqual(self.actions(), {"x": "cached", "y": "cached"})
+        other = ["--set", "x.value=2.5", "--accept-code", "x"]  # More than the code is different.
+        self.run_("run", file, *other, expect=0)
+        self.assertEqual(self.actions()["x"], "run")
+        unknown = self.run_("run", file, "--accept-code", "z", expect=2)
+        self.assertIn("'z'", unknown.err)
+
     def test_until_is_another_run(self):
         file = self.file(CHAIN)
         self.run_("run", file, "--until", "slow", expect=0)
@@ -217,6 +234,12 @@ class Misbehave(Case):
                 env = {"CIFARPIPE_PLUGIN_PATH": f"{TEST_PLUGINS}:{TEST_PLUGINS / 'refused'}"}
                 unused = self.run_("run", self.file('[stages.y]\nuses = "emit"\n'), env=env)
                 self.assertEqual(unused.code, 0, unused)
+
+    def test_a_refused_plugin_that_nobody_uses_is_a_warning(self):
+        self.environment["CIFARPIPE_PLUGIN_PATH"] = f"{TEST_PLUGINS / 'refused'}:{TEST_PLUGINS}"
+        result = self.run_("run", self.file(CHAIN), expect=0)
+        self.assertIn("warning: ", result.err)
+        self.assertIn("wrong_api.stage.so does not fit this cifarpipe", result.err)
 
     def test_a_stage_that_is_deaf_is_killed(self):
         file = self.file('[stages.x]\nuses = "sleeps"\n')
