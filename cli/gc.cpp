@@ -6,6 +6,7 @@
 #include <set>
 
 #include "cli/command.hpp"
+#include "cli/help.hpp"
 #include "cli/session.hpp"
 #include "pipeline/random_id.hpp"
 #include "tracking/recorder.hpp"
@@ -165,7 +166,7 @@ void add_gc_command(CLI::App& app, Program& program) {
       ->add_option("--keep-last", arguments->keep_last,
                    "Also drop the outputs of all but the last N finished runs.")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0, 1'000'000));
   command
       ->add_option("--older-than", arguments->older_than,
                    "Also drop the outputs of finished runs older than this, such as 30d.")

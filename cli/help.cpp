@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <vector>
 
 #include "pipeline/diagnostics.hpp"
@@ -187,6 +188,16 @@ std::string usage_problem(const CLI::App& app, const CLI::ParseError& error) {
   }
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text + more;
+}
+
+std::function<std::string(const std::string&)> whole_number(std::int64_t least, std::int64_t most) {
+  return [least, most](const std::string& text) -> std::string {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    if (whole && number >= least && number <= most) return "";
+    return fmt::format("'{}' is not a whole number from {} to {}", text, least, most);
+  };
 }
 
 }  // namespace cifarpipe::cli

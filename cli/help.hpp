@@ -1,6 +1,8 @@
 // How help looks and what is said about a command line that cannot be understood. Main thread.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 
 namespace CLI {
@@ -16,5 +18,7 @@ std::string front_page(const CLI::App& app);
 void use_own_help(CLI::App& app);
 /// One sentence about what is wrong, with the nearest command or option and where help is.
 std::string usage_problem(const CLI::App& app, const CLI::ParseError& error);
+/// A check for an option: what is wrong with a text that is no whole number in [least, most].
+std::function<std::string(const std::string&)> whole_number(std::int64_t least, std::int64_t most);
 
 }  // namespace cifarpipe::cli

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "cli/help.hpp"
 #include "cli/progress.hpp"
 #include "cli/session.hpp"
 #include "pipeline/provenance.hpp"
@@ -287,7 +288,7 @@ void add_run_command(CLI::App& app, Program& program) {
   command->add_option("--note", arguments->note, "A note for the run.");
   command->add_option("--slots", arguments->slots, "Jobs at once, at most.")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024))
+      ->check(whole_number(1, 1024))
       ->capture_default_str();
   command->add_flag("--keep-going", arguments->keep_going,
                     "After a failure go on with what does not depend on it.");

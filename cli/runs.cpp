@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "cli/command.hpp"
+#include "cli/help.hpp"
 #include "cli/session.hpp"
 #include "pipeline/diagnostics.hpp"
 #include "pipeline/random_id.hpp"
@@ -269,7 +270,7 @@ void add_list(CLI::App& family, Program& program, const Arguments& arguments) {
       });
   command->add_option("--limit", arguments->list.limit, "At most N (usually 30; --json: all).")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1, 1'000'000'000));
   command->add_flag("--all", arguments->list.filter.deleted, "Deleted ones too.");
   command->add_flag("--json", arguments->list.json, "As JSON.");
 }
