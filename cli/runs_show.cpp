@@ -132,7 +132,11 @@ int show_run(RunQueries& queries, const RunRecord& run, bool json) {
   std::vector<std::pair<std::string, std::string>> params;
   for (const RunParam& param : queries.params(run.id)) params.emplace_back(param.key, param.text);
   print_pairs(look, "params", params);
-  print_pairs(look, "facts", queries.facts(run.id));
+  std::vector<std::pair<std::string, std::string>> facts = queries.facts(run.id);
+  for (const StageRow& stage : queries.stages(run.id)) {
+    for (const auto& [key, value] : stage.facts) facts.emplace_back(key + "." + stage.name, value);
+  }
+  print_pairs(look, "facts", facts);
   return 0;
 }
 

@@ -190,13 +190,17 @@ Numerics resolve_numerics(const StageInstance& instance, int pipeline_threads,
 std::vector<std::pair<std::string, std::string>> machine_facts(const Machine& machine) {
   utsname names{};
   uname(&names);
-  return {
+  std::vector<std::pair<std::string, std::string>> facts = {
       {"host", names.nodename},
       {"system", fmt::format("{} {} {}", names.sysname, names.release, names.machine)},
       {"cpu", machine.cpu_model},
       {"cores", std::to_string(machine.cores)},
       {"memory_bytes", std::to_string(machine.memory_bytes)},
   };
+  if (!machine.cuda_devices.empty()) {
+    facts.emplace_back("gpu", fmt::format("{}", fmt::join(machine.cuda_devices, ", ")));
+  }
+  return facts;
 }
 
 }  // namespace cifarpipe

@@ -30,7 +30,7 @@ Machine detect_machine(bool with_cuda);
 Numerics resolve_numerics(const StageInstance& instance, int pipeline_threads,
                           const Machine& machine);
 
-/// What describes this machine in a run: host, kernel, cpu, cores, memory.
+/// What describes this machine in a run: host, kernel, cpu, cores, memory, gpu.
 std::vector<std::pair<std::string, std::string>> machine_facts(const Machine& machine);
 
 }  // namespace cifarpipe

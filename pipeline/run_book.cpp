@@ -180,7 +180,7 @@ NewRun RunBook::new_row(const Entry& entry) const {
   row.command = options_.command;
   row.note = options_.note.value_or("");
   row.tags = options_.tags;
-  row.facts = options_.facts;
+  row.facts = facts_of(entry);
   if (&entry != &entries_.front()) {
     if (configuration_.has_matrix) row.parent_id = entries_.front().record.id;
     if (!entry.linked_stage.empty()) {
@@ -202,18 +202,35 @@ NewRun RunBook::new_row(const Entry& entry) const {
         row.params.emplace_back(stage.name + "." + name,
                                 secret ? Value(std::string("***")) : value);
       }
-      const Job& job = graph_.jobs[graph_.cell_jobs[entry.cell][s]];
-      if (stage.type->description.uses_seed) {
-        row.facts.emplace_back("seed." + stage.name, std::to_string(job.parts.seed));
-      }
-      row.facts.emplace_back("plugin." + stage.name,
-                             fmt::format("{} {} {}", stage.type->plugin_name,
-                                         stage.type->plugin_version, stage.type->build_id));
     }
     row.params.emplace_back("pipeline.seed", static_cast<std::int64_t>(cell.seed));
   }
   row.folder = (store_.root() / RunFolder::folder_name(row.start_ms, row.name, row.id)).string();
   return row;
+}
+
+std::vector<std::pair<std::string, std::string>> RunBook::facts_of(const Entry& entry) const {
+  auto facts = options_.facts;
+  if (entry.is_parent) return facts;
+  for (const std::size_t s : entry.stages) {
+    const StageInstance& stage = configuration_.cells[entry.cell].stages[s];
+    const KeyParts& parts = graph_.jobs[graph_.cell_jobs[entry.cell][s]].parts;
+    const StageDescription& description = stage.type->description;
+    facts.emplace_back("plugin." + stage.name,
+                       fmt::format("{} {} {}", stage.type->plugin_name, stage.type->plugin_version,
+                                   stage.type->build_id));
+    if (description.uses_seed) {
+      facts.emplace_back("seed." + stage.name, std::to_string(parts.seed));
+    }
+    const NumericsUse& uses = description.numerics;
+    if (uses.device || uses.precision || uses.threads) {
+      facts.emplace_back(
+          "numerics." + stage.name,
+          fmt::format("{} {} {} thread{}", parts.numerics.device, parts.numerics.precision,
+                      parts.numerics.threads, parts.numerics.threads == 1 ? "" : "s"));
+    }
+  }
+  return facts;
 }
 
 void RunBook::write_folder(Entry& entry) const {
@@ -224,7 +241,7 @@ void RunBook::write_folder(Entry& entry) const {
   }
   if (!options_.diff.empty()) entry.folder.write("changes.diff", options_.diff);
   nlohmann::ordered_json facts = nlohmann::ordered_json::object();
-  for (const auto& [name, value] : options_.facts) facts[name] = value;
+  for (const auto& [name, value] : facts_of(entry)) facts[name] = value;
   const nlohmann::ordered_json run = {
       {"id", entry.record.id},           {"name", entry.record.name},
       {"experiment", entry.experiment},  {"parent", entry.record.parent_id},

@@ -73,6 +73,8 @@ class RunBook {
   bool results_intact(const Entry& entry) const;
   void open_entry(Entry& entry, const std::optional<RunRecord>& existing);
   NewRun new_row(const Entry& entry) const;
+  /// Circumstances of the command and, for each stage of the run, its plugin, seed and numerics.
+  std::vector<std::pair<std::string, std::string>> facts_of(const Entry& entry) const;
   void write_folder(Entry& entry) const;
   void close_entry(Entry& entry, RunStatus status, const std::string& message);
   void close_parent_if_done();

@@ -110,6 +110,15 @@ std::vector<MetricSummary> RunQueries::metrics(const std::string& run_id) {
   return out;
 }
 
+std::vector<std::pair<std::string, std::string>> RunQueries::pairs(const char* sql,
+                                                                   const auto& id) {
+  Statement rows(db_, sql);
+  std::vector<std::pair<std::string, std::string>> out;
+  rows.with(id);
+  while (rows.step()) out.emplace_back(rows.text(0), rows.text(1));
+  return out;
+}
+
 std::vector<StageRow> RunQueries::stages(const std::string& run_id) {
   Statement rows(
       db_,
@@ -124,14 +133,27 @@ std::vector<StageRow> RunQueries::stages(const std::string& run_id) {
   rows.with(run_id);
   std::vector<StageRow> out;
   while (rows.step()) {
-    StageRow stage{rows.text(0), rows.text(1), rows.text(2),    rows.text(3), rows.text(4),
-                   rows.text(5), {},           rows.integer(9), {},           {}};
+    StageRow stage{rows.text(0),
+                   rows.text(1),
+                   rows.text(2),
+                   rows.text(3),
+                   rows.text(4),
+                   rows.text(5),
+                   {},
+                   rows.integer(9),
+                   {},
+                   {},
+                   {}};
     if (const std::string key = rows.text(6); !key.empty()) {
       stage.job = JobRef{key, static_cast<int>(rows.integer(7))};
     }
     if (!rows.is_null(10))
       stage.usage = Usage{rows.integer(10), rows.integer(11), rows.integer(12)};
-    if (!rows.is_null(8)) stage.outputs = outputs(rows.integer(8));
+    if (!rows.is_null(8)) {
+      stage.outputs = outputs(rows.integer(8));
+      stage.facts = pairs("SELECT key, value FROM result_fact WHERE job_id = ? ORDER BY key",
+                          rows.integer(8));
+    }
     out.push_back(std::move(stage));
   }
   return out;
@@ -151,19 +173,11 @@ std::vector<PortFiles> RunQueries::outputs(std::int64_t job_id) {
 }
 
 std::vector<std::pair<std::string, std::string>> RunQueries::tags(const std::string& run_id) {
-  Statement rows(db_, "SELECT key, value FROM run_tag WHERE run_id = ? ORDER BY key");
-  std::vector<std::pair<std::string, std::string>> out;
-  rows.with(run_id);
-  while (rows.step()) out.emplace_back(rows.text(0), rows.text(1));
-  return out;
+  return pairs("SELECT key, value FROM run_tag WHERE run_id = ? ORDER BY key", run_id);
 }
 
 std::vector<std::pair<std::string, std::string>> RunQueries::facts(const std::string& run_id) {
-  Statement rows(db_, "SELECT key, value FROM run_fact WHERE run_id = ? ORDER BY key");
-  std::vector<std::pair<std::string, std::string>> out;
-  rows.with(run_id);
-  while (rows.step()) out.emplace_back(rows.text(0), rows.text(1));
-  return out;
+  return pairs("SELECT key, value FROM run_fact WHERE run_id = ? ORDER BY key", run_id);
 }
 
 std::vector<MetricPoint> RunQueries::points(const std::string& run_id, std::string_view key) {
@@ -224,7 +238,9 @@ ordered_json RunQueries::stage_json(const StageRow& stage) {
                       {"peak_rss_bytes", nullptr},
                       {"reason", stage.reason},
                       {"message", stage.message},
-                      {"outputs", std::move(outputs)}};
+                      {"outputs", std::move(outputs)},
+                      {"facts", ordered_json::object()}};
+  for (const auto& [key, value] : stage.facts) out["facts"][key] = value;
   if (stage.usage) {
     out["wall_ms"] = stage.usage->wall_ms;
     out["cpu_ms"] = stage.usage->cpu_ms;

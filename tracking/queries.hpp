@@ -53,6 +53,7 @@ struct StageRow {
   std::int64_t attempts = 0;
   std::optional<Usage> usage;  ///< Of the result, or else of the last attempt that ended.
   std::vector<PortFiles> outputs;
+  std::vector<std::pair<std::string, std::string>> facts;  ///< What the stage said of its result.
 };
 
 struct RunRow {
@@ -92,6 +93,7 @@ class RunQueries {
   nlohmann::ordered_json row_json(const RunRow& row);
   nlohmann::ordered_json stage_json(const StageRow& stage);
   std::vector<PortFiles> outputs(std::int64_t job_id);
+  std::vector<std::pair<std::string, std::string>> pairs(const char* sql, const auto& id);
 
   Database& db_;
   Statement params_;

@@ -58,12 +58,16 @@ CREATE VIEW results AS SELECT key, generation, stage AS uses,
 
 CREATE VIEW outputs AS SELECT key, generation, stage AS uses, port, path, size, sha256
   FROM job JOIN result_file ON result_file.job_id = job.id WHERE published_ms IS NOT NULL;
+
+CREATE VIEW result_facts AS SELECT job.key, generation, stage AS uses, f.key AS fact, value
+  FROM job JOIN result_fact AS f ON f.job_id = job.id WHERE published_ms IS NOT NULL;
 )";
 
 const char* const kDropViews = R"(
 DROP VIEW IF EXISTS runs; DROP VIEW IF EXISTS run_params; DROP VIEW IF EXISTS run_tags;
 DROP VIEW IF EXISTS run_facts; DROP VIEW IF EXISTS run_stages; DROP VIEW IF EXISTS run_metrics;
 DROP VIEW IF EXISTS run_metric_summary; DROP VIEW IF EXISTS results; DROP VIEW IF EXISTS outputs;
+DROP VIEW IF EXISTS result_facts;
 )";
 
 }  // namespace cifarpipe

@@ -46,6 +46,10 @@ class Determinism(unittest.TestCase):
 
     def test_cached_and_forced(self):
         self.store.run("run", TINY, expect=0)
+        facts = self.store.json("runs", "show", "latest")["facts"]  # What the bits depend on.
+        self.assertEqual(facts["numerics.train"], "cpu fp32 1 thread")
+        self.assertLessEqual({"seed.train", "plugin.train", "libtorch", "cpu", "host", "git.commit"},
+                             facts.keys())
         first = self.store.digests(), self.store.metrics()
         self.store.run("run", TINY, "--new-run", expect=0)
         self.assertEqual((self.store.digests(), self.store.metrics()), first)

@@ -74,6 +74,7 @@ struct Fixture {
     result.outputs = {{"model", {{"a.bin", 3, "aa"}, {"b.bin", 4, "bb"}}}};
     result.usage = {10, 20, 30};
     result.created_ms = 99;
+    result.facts = {{"parameters", "7"}};
     recorder.put_result(result);
   }
 };
@@ -102,7 +103,7 @@ BOOST_AUTO_TEST_CASE(show_as_json) {
       R"({"name":"second","uses":"train","action":"cached","key":"k1","status":"finished",)"
       R"("attempts":1,"wall_ms":10,"cpu_ms":20,"peak_rss_bytes":30,"reason":"","message":"",)"
       R"("outputs":{"model":[{"path":"a.bin","size":3,"sha256":"aa"},)"
-      R"({"path":"b.bin","size":4,"sha256":"bb"}]}})");
+      R"({"path":"b.bin","size":4,"sha256":"bb"}]},"facts":{"parameters":"7"}})");
   BOOST_TEST(shown["tags"].dump() == R"({"who":"me"})");
   BOOST_TEST(shown["facts"].dump() == R"({"host":"vm"})");
   BOOST_TEST(shown["note"] == "said");
