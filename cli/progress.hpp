@@ -2,6 +2,7 @@
 // elsewhere, one JSON object a line for programs. stderr, but for JSON. Supervisor's thread.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 
 #include "pipeline/observer.hpp"
@@ -16,6 +17,8 @@ std::unique_ptr<RunObserver> make_json_progress();
 
 /// "1.2 s", "4 min 03 s", "2 h 05 min"
 std::string duration_text(std::int64_t ms);
+/// A path as one would type it: without the folder that the program was called in.
+std::string typed_path(const std::filesystem::path& path);
 /// "0.812", "3.1e-05": four significant digits, for people.
 std::string figure_text(double value);
 

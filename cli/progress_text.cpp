@@ -51,9 +51,9 @@ class TextProgress : public RunObserver {
     if (++runs_ > 4 && run.cell) return;  // A sweep's rows are counted, not listed.
     if (how == Opened::continued) {
       line(fmt::format("{} goes on, attempt {}  {}", paint(kBold, run.name), run.attempt,
-                       paint(kDim, run.folder)));
+                       paint(kDim, typed_path(run.folder))));
     } else if (how == Opened::fresh) {
-      line(fmt::format("{}  {}", paint(kBold, run.name), paint(kDim, run.folder)));
+      line(fmt::format("{}  {}", paint(kBold, run.name), paint(kDim, typed_path(run.folder))));
     }
   }
 
@@ -230,6 +230,14 @@ std::string duration_text(std::int64_t ms) {
   const std::int64_t s = ms / 1000;
   if (s < 3600) return fmt::format("{} min {:02} s", s / 60, s % 60);
   return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
+}
+
+std::string typed_path(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto here = std::filesystem::current_path(error);
+  const auto relative = path.lexically_relative(here);
+  const bool below = !error && !relative.empty() && *relative.begin() != "..";
+  return (below ? relative : path).string();
 }
 
 std::string figure_text(double value) {

@@ -156,7 +156,7 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
     const auto ms = run.end_ms - run.start_ms;
     const std::string when =
         entry.how == RunObserver::Opened::already_finished ? "nothing to do" : duration_text(ms);
-    fmt::print("{}  {}  {}  {}\n", to_string(run.status), run.name, when, run.folder);
+    fmt::print("{}  {}  {}  {}\n", to_string(run.status), run.name, when, typed_path(run.folder));
   }
   std::fflush(stdout);
   if (arguments.quiet) return;
@@ -168,7 +168,7 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
   }
   for (const RunBook::Entry& entry : book.entries()) {
     if (entry.failed) {
-      fmt::print(stderr, "log:  {}\n", (entry.folder.path() / "run.log").string());
+      fmt::print(stderr, "log:  {}\n", typed_path(entry.folder.path() / "run.log"));
       break;
     }
   }
