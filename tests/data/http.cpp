@@ -328,8 +328,10 @@ BOOST_AUTO_TEST_CASE(a_silent_server) {
   });
   Download d(server.url("/a"));
   d.request.timeout_s = 1;
+  const auto start = Clock::now();
   d.run();
   BOOST_CHECK(d.content() == kContent);
+  BOOST_CHECK(Clock::now() - start < std::chrono::seconds(4));
   check_contains(d.warnings.at(0), "/a sent nothing for 1 s; try 2 of 6");
 }
 
@@ -348,7 +350,7 @@ BOOST_AUTO_TEST_CASE(stops_at_once) {
   });
   const auto start = Clock::now();
   BOOST_CHECK_THROW(d.run(), Interrupted);
-  BOOST_CHECK(Clock::now() - start < std::chrono::milliseconds(20000));  // The server still hangs.
+  BOOST_CHECK(Clock::now() - start < std::chrono::seconds(2));
   person.join();
   BOOST_CHECK_EQUAL(fs::file_size(d.request.file), 100000u);  // Kept for the next time.
 }
@@ -362,7 +364,7 @@ BOOST_AUTO_TEST_CASE(stops_while_it_waits) {
   });
   const auto start = Clock::now();
   BOOST_CHECK_THROW(d.run(), Interrupted);
-  BOOST_CHECK(Clock::now() - start < std::chrono::milliseconds(60000));  // It still waited.
+  BOOST_CHECK(Clock::now() - start < std::chrono::seconds(5));
   person.join();
   BOOST_CHECK_EQUAL(d.warnings.size(), 1u);
 }
