@@ -80,11 +80,11 @@ struct DropoutFunction : torch::autograd::Function<DropoutFunction> {
 
 }  // namespace
 
-at::Tensor dropout(const at::Tensor& x, double p, const CounterRandom& random) {
+at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key) {
   const auto threshold = static_cast<std::int64_t>(std::lround(p * 65536));
   if (threshold <= 0) return x;
   const at::Tensor dense = x.contiguous(x.suggest_memory_format());
-  return DropoutFunction::apply(dense, static_cast<std::int64_t>(random.key()), threshold);
+  return DropoutFunction::apply(dense, static_cast<std::int64_t>(key), threshold);
 }
 
 }  // namespace cifarpipe::learn

@@ -9,8 +9,8 @@
 
 namespace cifarpipe::learn {
 
-/// Zeroes each element with probability `p` (rounded to 1/65536) and scales the others so that
-/// the expectation stays. `x` must be dense; float or bfloat16.
-at::Tensor dropout(const at::Tensor& x, double p, const CounterRandom& random);
+/// Zeroes each element with probability `p` (rounded to 1/65536; `key` is a CounterRandom's) and
+/// scales the others so that the expectation stays. `x` must be dense; float or bfloat16.
+at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key);
 
 }  // namespace cifarpipe::learn

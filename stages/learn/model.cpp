@@ -1,52 +1,84 @@
 #include "stages/learn/model.hpp"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/batch_norm.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/max_pool2d.h>
+#include <ATen/ops/mean.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/relu.h>
 
-#include <cmath>
+#include <algorithm>
 
-#include "stages/learn/cifar10net.hpp"
-#include "stages/learn/counter_random.hpp"
-#include "stages/learn/linear.hpp"
+#include "stages/learn/dropout.hpp"
 #include "stages/learn/tensor_file.hpp"
 
 namespace cifarpipe::learn {
 namespace {
 
-/// Uniform in [-bound, bound), in row-major order whatever the memory order is.
-void fill_uniform(const at::Tensor& tensor, double bound, const CounterRandom& random) {
-  at::Tensor values = at::empty(tensor.sizes(), at::kFloat);
-  auto* to = values.mutable_data_ptr<float>();
-  for (std::int64_t i = 0; i < values.numel(); ++i) {
-    to[i] = static_cast<float>((2 * random.unit(static_cast<std::uint64_t>(i)) - 1) * bound);
-  }
-  tensor.copy_(values);
+bool begins_with(const std::string& name, const std::string& prefix) {
+  return name == prefix || name.starts_with(prefix.ends_with('.') ? prefix : prefix + ".");
+}
+
+at::Tensor make_tensor(const TensorSpec& spec, at::MemoryFormat format) {
+  if (spec.counts) return at::empty({}, at::kLong);
+  at::Tensor made = at::empty(spec.shape, at::TensorOptions(at::kFloat),
+                              spec.shape.size() == 4 ? format : at::MemoryFormat::Contiguous);
+  made.set_requires_grad(spec.learned);
+  return made;
 }
 
 }  // namespace
 
-std::int64_t Model::parameter_count() const {
-  std::int64_t count = 0;
-  for (const auto& [name, tensor] : parameters_) count += tensor.numel();
-  return count;
+Model::Model(Network network, bool channels_last)
+    : network_(std::move(network)),
+      format_(channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous),
+      tensors_(network_.nodes.size()) {
+  make_tensors();
+  set_fusion(true);
 }
 
-void Model::initialise(std::uint64_t seed) {
-  const at::NoGradGuard no_grad;
-  double bound = 0;
+void Model::make_tensors() {
+  for (const TensorSpec& spec : network_.tensors()) {
+    const at::Tensor made = make_tensor(spec, format_);
+    Tensors& of = tensors_[static_cast<std::size_t>(spec.node)];
+    const std::string role = spec.name.substr(spec.name.rfind('.') + 1);
+    (role == "weight"         ? of.weight
+     : role == "bias"         ? of.bias
+     : role == "running_mean" ? of.running_mean
+     : role == "running_var"  ? of.running_var
+                              : of.batches) = made;
+    (spec.learned && !spec.counts ? parameters_ : buffers_).push_back({spec.name, made});
+  }
+  frozen_.assign(parameters_.size(), false);
+}
+
+std::vector<NamedTensor> Model::trained() const {
+  std::vector<NamedTensor> all;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const auto& [name, tensor] = parameters_[i];
-    if (tensor.dim() > 1) {
-      // Kaiming with a = sqrt(5) comes to this; the bias that follows has the same bound.
-      const double fan_in =
-          static_cast<double>(tensor.numel()) / static_cast<double>(tensor.size(0));
-      bound = 1 / std::sqrt(fan_in);
+    if (!frozen_[i]) all.push_back(parameters_[i]);
+  }
+  return all;
+}
+
+void Model::freeze(std::span<const std::string> prefixes) {
+  for (const std::string& prefix : prefixes) {
+    bool fits = false;
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      if (!begins_with(parameters_[i].name, prefix)) continue;
+      parameters_[i].tensor.set_requires_grad(false);
+      frozen_[i] = fits = true;
     }
-    if (name.starts_with("bn")) {
-      tensor.fill_(name.ends_with(".weight") ? 1 : 0);
-    } else {
-      fill_uniform(tensor, bound, CounterRandom(seed, Purpose::weights, i));
+    for (std::size_t n = 0; n < tensors_.size(); ++n) {
+      if (network_.nodes[n].op != Op::batch_norm) continue;
+      if (begins_with(network_.nodes[n].name, prefix)) tensors_[n].frozen = fits = true;
     }
+    if (!fits)
+      throw Error("there is nothing to freeze: no layer's name begins with '" + prefix + "'");
   }
 }
 
@@ -54,33 +86,166 @@ void Model::forget_gradients() {
   for (const auto& [name, tensor] : parameters_) tensor.mutable_grad() = at::Tensor();
 }
 
-void Model::add(const std::string& name, const Conv2d& layer) {
-  parameters_.push_back({name + ".weight", layer.weight});
-  parameters_.push_back({name + ".bias", layer.bias});
+void Model::set_fusion(bool on) {
+  // What is fused has its channels innermost.
+  fusion_ = on && format_ == at::MemoryFormat::ChannelsLast;
+  plan_groups();
 }
 
-void Model::add(const std::string& name, const BatchNorm2d& layer) {
-  parameters_.push_back({name + ".weight", layer.weight});
-  parameters_.push_back({name + ".bias", layer.bias});
-  buffers_.push_back({name + ".running_mean", layer.running_mean});
-  buffers_.push_back({name + ".running_var", layer.running_var});
-  buffers_.push_back({name + ".num_batches_tracked", layer.num_batches_tracked});
+int Model::only_reader(int number) const {
+  if (network_.readers(number) != 1) return -1;
+  for (std::size_t i = 0; i < network_.nodes.size(); ++i) {
+    const auto& inputs = network_.nodes[i].inputs;
+    if (std::find(inputs.begin(), inputs.end(), number) != inputs.end()) return static_cast<int>(i);
+  }
+  return -1;
 }
 
-void Model::add(const std::string& name, const Linear& layer) {
-  parameters_.push_back({name + ".weight", layer.weight});
-  parameters_.push_back({name + ".bias", layer.bias});
+void Model::plan_groups() {
+  groups_.clear();
+  group_of_.assign(network_.nodes.size(), -1);
+  if (!fusion_) return;
+  for (std::size_t i = 0; i < network_.nodes.size(); ++i) {
+    if (network_.nodes[i].op != Op::batch_norm) continue;
+    const Group group = plan_group(static_cast<int>(i), group_of_);
+    for (int n = group.norm; n != -1; n = n == group.last ? -1 : only_reader(n)) {
+      group_of_[static_cast<std::size_t>(n)] = static_cast<int>(groups_.size());
+    }
+    groups_.push_back(group);
+  }
 }
 
-const std::vector<std::string>& architectures() {
-  static const std::vector<std::string> names = {"cifar10net", "linear"};
-  return names;
+/// Follows the batch norm's only readers as far as they fit: add, activation, pool, dropout.
+Model::Group Model::plan_group(int norm, const std::vector<int>& group_of) const {
+  Group group;
+  group.norm = group.last = norm;
+  const int before = node(norm).inputs[0];
+  group.conv_bias =
+      node(before).op == Op::conv2d && node(before).bias && network_.readers(before) == 1;
+  int next = only_reader(norm);
+  const auto take = [&](Op op) {
+    if (next == -1 || node(next).op != op || group_of[static_cast<std::size_t>(next)] != -1) {
+      return false;
+    }
+    group.last = next;
+    next = only_reader(next);
+    return true;
+  };
+  if (take(Op::add)) {
+    const auto& inputs = node(group.last).inputs;
+    group.residual = inputs[0] == norm ? inputs[1] : inputs[0];
+  }
+  if (take(Op::relu)) {
+    group.activation = Activation::relu;
+  } else if (take(Op::gelu)) {
+    group.activation = Activation::gelu;
+  }
+  // The largest of four stays the largest only under functions that never fall.
+  group.pool = group.residual == -1 && group.activation != Activation::gelu && next != -1 &&
+               node(next).kernel == 2 && take(Op::max_pool);
+  if (take(Op::dropout)) group.dropout = group.last;
+  return group;
+}
+
+at::Tensor Model::forward(const at::Tensor& images, const ForwardPass& pass) const {
+  std::vector<at::Tensor> values(network_.nodes.size());
+  values[0] = images;
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    const int number = static_cast<int>(i);
+    const int group = group_of_[i];
+    if (group == -1) {
+      values[i] = compute(number, values, pass);
+    } else if (groups_[static_cast<std::size_t>(group)].last == number) {
+      values[i] = compute_group(groups_[static_cast<std::size_t>(group)], values, pass);
+    }
+  }
+  return values.back();
+}
+
+std::uint64_t Model::dropout_key(int number, const ForwardPass& pass) const {
+  std::uint64_t layer = 0;
+  for (int i = 0; i < number; ++i) layer += node(i).op == Op::dropout ? 1 : 0;
+  return CounterRandom(pass.seed, Purpose::dropout, pass.step, layer).key();
+}
+
+at::Tensor Model::batch_norm(int number, const at::Tensor& x, const ForwardPass& pass) const {
+  const Tensors& of = tensors_[static_cast<std::size_t>(number)];
+  const bool batch = pass.training && !of.frozen;
+  if (batch) ++*of.batches.mutable_data_ptr<std::int64_t>();
+  return at::batch_norm(x, of.weight, of.bias, of.running_mean, of.running_var, batch,
+                        node(number).momentum, node(number).value, /*cudnn_enabled=*/true);
+}
+
+at::Tensor Model::compute_group(const Group& group, const std::vector<at::Tensor>& values,
+                                const ForwardPass& pass) const {
+  const Tensors& of = tensors_[static_cast<std::size_t>(group.norm)];
+  const int before = node(group.norm).inputs[0];
+  NormTensors norm{of.weight, of.bias, of.running_mean, of.running_var, {}};
+  if (group.conv_bias) norm.conv_bias = tensors_[static_cast<std::size_t>(before)].bias;
+  NormSettings settings;
+  settings.epsilon = node(group.norm).value;
+  settings.momentum = node(group.norm).momentum;
+  settings.batch_statistics = pass.training && !of.frozen;
+  settings.activation = group.activation;
+  settings.pool = group.pool;
+  if (pass.training && group.dropout != -1) {
+    settings.dropout = node(group.dropout).value;
+    settings.dropout_key = dropout_key(group.dropout, pass);
+  }
+  if (settings.batch_statistics) ++*of.batches.mutable_data_ptr<std::int64_t>();
+  at::Tensor residual;
+  if (group.residual != -1) residual = values[static_cast<std::size_t>(group.residual)];
+  return fused_norm(values[static_cast<std::size_t>(before)], residual, norm, settings);
+}
+
+at::Tensor Model::compute(int number, const std::vector<at::Tensor>& values,
+                          const ForwardPass& pass) const {
+  const Node& at = node(number);
+  const Tensors& of = tensors_[static_cast<std::size_t>(number)];
+  const at::Tensor& x = values[static_cast<std::size_t>(at.inputs[0])];
+  switch (at.op) {
+    case Op::input:
+      return x;
+    case Op::conv2d: {
+      const int next = only_reader(number);
+      const int group = next == -1 ? -1 : group_of_[static_cast<std::size_t>(next)];
+      const bool left = group != -1 && groups_[static_cast<std::size_t>(group)].conv_bias &&
+                        groups_[static_cast<std::size_t>(group)].norm == next;
+      return at::conv2d(x, of.weight, left ? at::Tensor() : of.bias,
+                        at::IntArrayRef{at.stride, at.stride},
+                        at::IntArrayRef{at.padding, at.padding});
+    }
+    case Op::batch_norm:
+      return batch_norm(number, x, pass);
+    case Op::relu:
+      // In place where nobody else reads it: batch norm's backward needs its input only.
+      return network_.readers(at.inputs[0]) == 1 && node(at.inputs[0]).op != Op::add
+                 ? at::relu_(const_cast<at::Tensor&>(x))
+                 : at::relu(x);
+    case Op::gelu:
+      return at::gelu(x);
+    case Op::max_pool:
+      if (fusion_) return fused_max_pool(x, at.kernel);
+      return at::max_pool2d(x, at::IntArrayRef{at.kernel, at.kernel});
+    case Op::average_pool:
+      return x.mean(at::IntArrayRef{2, 3});
+    case Op::dropout:
+      if (!pass.training) return x;
+      return dropout(x, at.value, dropout_key(number, pass));
+    case Op::flatten:
+      return x.flatten(1);  // Channel-major, whatever the memory order is.
+    case Op::linear:
+      return at::linear(x, of.weight, of.bias);
+    case Op::add:
+      return at::add(x, values[static_cast<std::size_t>(at.inputs[1])]);
+    case Op::scale:
+      return at::mul(x, at::Scalar(at.value));
+  }
+  return x;
 }
 
 std::unique_ptr<Model> make_model(std::string_view architecture, const ModelShape& shape) {
-  if (architecture == "cifar10net") return make_cifar10net(shape);
-  if (architecture == "linear") return make_linear(shape);
-  throw Error("there is no architecture '" + std::string(architecture) + "'");
+  return std::make_unique<Model>(make_network(architecture, shape), shape.channels_last);
 }
 
 std::vector<NamedTensor> all_tensors(const Model& model) {

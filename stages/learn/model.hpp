@@ -1,5 +1,6 @@
-// A model: its tensors by name, and how images become logits. Models are made by name, so that a
-// file can say which one it wants. Stage's thread only.
+// A model: a network (network.hpp) with tensors, and how images become logits. Batch norms are
+// computed together with what surrounds them (fused_norm.hpp) where the network allows it; that
+// can be switched off, and gives the same to rounding. Stage's thread only.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,12 +8,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "stages/learn/layers.hpp"
+#include "stages/learn/architectures/architectures.hpp"
+#include "stages/learn/fused_norm.hpp"
 #include "stages/learn/model_file.hpp"
+#include "stages/learn/network.hpp"
 
 namespace cifarpipe::learn {
 
@@ -22,44 +26,81 @@ struct NamedTensor {
   at::Tensor tensor;
 };
 
-/// What a model is made for.
-struct ModelShape {
-  std::int64_t height = 0;
-  std::int64_t width = 0;
-  std::int64_t channels = 0;
-  std::int64_t classes = 0;
-  bool channels_last = true;
+/// One pass of one batch through a model.
+struct ForwardPass {
+  bool training = false;
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;  ///< Number of the batch since the beginning of training.
 };
 
 class Model {
  public:
-  virtual ~Model() = default;
+  /// The tensors are not yet set.
+  Model(Network network, bool channels_last);
 
-  /// N x C x H x W images to N x classes logits.
-  virtual at::Tensor forward(const at::Tensor& images, ForwardPass& pass) = 0;
+  const Network& network() const { return network_; }
+  /// N x C x H x W images, normalised, to N x classes logits.
+  at::Tensor forward(const at::Tensor& images, const ForwardPass& pass) const;
 
-  /// What the optimiser moves, in a fixed order.
+  /// What the optimiser may move, in a fixed order: the frozen ones too.
   const std::vector<NamedTensor>& parameters() const { return parameters_; }
-  /// What else belongs to the weights: running statistics.
+  /// What else belongs to the weights: running statistics, fixed filters and scales.
   const std::vector<NamedTensor>& buffers() const { return buffers_; }
-  std::int64_t parameter_count() const;
-  /// PyTorch's default initialisation; a function of the seed alone.
+  /// The parameters that are not frozen.
+  std::vector<NamedTensor> trained() const;
+  std::int64_t parameter_count() const { return network_.parameter_count(); }
+
+  /// PyTorch's default initialisation, where a network asks for no other; a function of the seed
+  /// alone.
   void initialise(std::uint64_t seed);
+  /// Takes every parameter whose name is a prefix, or begins with one and a dot, out of training;
+  /// batch norms so named use their running statistics and do not move them. Throws an Error for
+  /// a prefix that fits nothing.
+  void freeze(std::span<const std::string> prefixes);
   /// Drops all gradients, so that the next backward pass hands over its own.
   void forget_gradients();
-
- protected:
-  void add(const std::string& name, const Conv2d& layer);
-  void add(const std::string& name, const BatchNorm2d& layer);
-  void add(const std::string& name, const Linear& layer);
+  void set_fusion(bool on);
 
  private:
+  /// How one batch norm and its surroundings are computed.
+  struct Group {
+    int norm = 0;
+    int residual = -1;  ///< The node that is added.
+    int last = 0;       ///< The node whose output this is.
+    Activation activation = Activation::none;
+    bool pool = false;
+    int dropout = -1;        ///< The node, if there is one.
+    bool conv_bias = false;  ///< The convolution before leaves its bias to this.
+  };
+  /// The tensors of a node.
+  struct Tensors {
+    at::Tensor weight, bias, running_mean, running_var, batches;
+    bool frozen = false;
+  };
+
+  void make_tensors();
+  void plan_groups();
+  Group plan_group(int norm, const std::vector<int>& group_of) const;
+  int only_reader(int node) const;
+  at::Tensor compute(int number, const std::vector<at::Tensor>& values,
+                     const ForwardPass& pass) const;
+  at::Tensor compute_group(const Group& group, const std::vector<at::Tensor>& values,
+                           const ForwardPass& pass) const;
+  at::Tensor batch_norm(int number, const at::Tensor& x, const ForwardPass& pass) const;
+  std::uint64_t dropout_key(int number, const ForwardPass& pass) const;
+  const Node& node(int number) const { return network_.nodes[static_cast<std::size_t>(number)]; }
+
+  Network network_;
+  at::MemoryFormat format_;
+  bool fusion_ = false;
+  std::vector<Tensors> tensors_;  ///< A node.
   std::vector<NamedTensor> parameters_;
   std::vector<NamedTensor> buffers_;
+  std::vector<bool> frozen_;  ///< A parameter.
+  std::vector<Group> groups_;
+  std::vector<int> group_of_;  ///< A node; -1 = none.
 };
 
-/// The architectures that `make_model` knows.
-const std::vector<std::string>& architectures();
 /// A model with its tensors not yet set. Throws a sentence when the shape does not suit it.
 std::unique_ptr<Model> make_model(std::string_view architecture, const ModelShape& shape);
 
