@@ -58,7 +58,7 @@ void time_steps(const std::filesystem::path& dir, int steps, int warmup, bool bf
   PrintingHost host;
   TrainOptions options;
   options.bf16 = bf16;
-  Trainer trainer(options, data, host);
+  Trainer trainer(options, training_data(data), host);
   const FlushDenormalScope flush_denormals;
   trainer.begin_epoch();
   for (int i = 0; i < warmup; ++i) trainer.train_batch();
@@ -89,7 +89,7 @@ void train(const std::filesystem::path& dir, const std::filesystem::path& out, i
   options.epochs = epochs;
   options.bf16 = bf16;
   options.seed = 42;
-  Trainer trainer(options, data, host);
+  Trainer trainer(options, training_data(data), host);
   trainer.run();
   std::filesystem::create_directories(out / "model");
   std::filesystem::create_directories(out / "last");

@@ -63,32 +63,58 @@ std::vector<std::int32_t> shuffled_rows(std::uint64_t seed, std::int64_t epoch,
   return rows;
 }
 
-Trainer::Trainer(const TrainOptions& options, const DatasetReader& data, TrainingHost& host)
-    : options_(options),
-      data_(data),
-      split_(data.split("train")),
-      host_(host),
-      maker_(batch_format(options, data.info())) {
-  const DatasetInfo& info = data.info();
-  if (split_.count == 0) throw Error("the dataset's split 'train' has no images");
-  if (data.has("validation") && data.split("validation").count > 0) {
-    validation_ = &data.split("validation");
+TrainingData training_data(const DatasetReader& reader) {
+  TrainingData data{reader.info(), reader.split("train"), std::nullopt};
+  if (reader.has("validation") && reader.split("validation").count > 0) {
+    data.validation = reader.split("validation");
   }
+  return data;
+}
+
+Trainer::Trainer(const TrainOptions& options, TrainingData data, TrainingHost& host,
+                 const Start& start)
+    : options_(options),
+      data_(std::move(data)),
+      host_(host),
+      maker_(batch_format(options, data_.info)) {
+  const DatasetInfo& info = data_.info;
+  if (data_.train.count == 0) throw Error("the dataset's split 'train' has no images");
   model_ = make_model(options.architecture,
                       {info.height, info.width, info.channels,
                        static_cast<std::int64_t>(info.classes.size()), options.channels_last});
+  model_->set_fusion(options.fusion);
   model_->initialise(options.seed);
+  begin_from(start);
+  model_->freeze(options.freeze);
   optimizer_ = std::make_unique<Optimizer>(
       OptimizerOptions{options.optimizer, options.weight_decay, options.momentum},
-      model_->parameters());
-  if (validation_ == nullptr) return;
+      model_->trained());
+  if (!data_.validation) return;
   for (const auto& [name, tensor] : all_tensors(*model_)) {
     best_.push_back({name, at::empty_like(tensor.detach())});
   }
 }
 
+void Trainer::begin_from(const Start& start) {
+  const at::NoGradGuard no_grad;
+  const auto all = all_tensors(*model_);
+  for (const auto& [name, from] : start.weights) {
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const NamedTensor& known) { return known.name == name; });
+    if (found == all.end()) {
+      throw Error("the weights to begin from have a tensor '" + name + "' that " +
+                  options_.architecture + " lacks");
+    }
+    if (found->tensor.sizes() != from.sizes()) {
+      throw Error("the weights to begin from have another shape of '" + name + "' than " +
+                  options_.architecture + " for these images and classes");
+    }
+    found->tensor.copy_(from);
+  }
+}
+
 std::int64_t Trainer::batches() const {
-  return (split_.count + options_.batch_size - 1) / options_.batch_size;
+  return (data_.train.count + options_.batch_size - 1) / options_.batch_size;
 }
 
 /// All images of the accumulation group that the next batch belongs to; the epoch's last group
@@ -96,7 +122,7 @@ std::int64_t Trainer::batches() const {
 std::int64_t Trainer::images_of_group() const {
   const std::int64_t whole = std::int64_t{options_.batch_size} * options_.accumulate;
   const std::int64_t begin = state_.batch / options_.accumulate * whole;
-  return std::min(split_.count, begin + whole) - begin;
+  return std::min(data_.train.count, begin + whole) - begin;
 }
 
 void Trainer::run() {
@@ -115,7 +141,7 @@ void Trainer::run() {
 }
 
 void Trainer::begin_epoch() {
-  order_ = shuffled_rows(options_.seed, state_.epoch, split_.count);
+  order_ = shuffled_rows(options_.seed, state_.epoch, data_.train.count);
   lr_ = step_lr(options_.lr, options_.lr_step, options_.lr_gamma, state_.epoch);
   last_time_ = now_seconds();
 }
@@ -136,7 +162,7 @@ void Trainer::train_epoch() {
 
 void Trainer::train_batch() {
   const std::int64_t begin = state_.batch * options_.batch_size;
-  const std::int64_t count = std::min<std::int64_t>(options_.batch_size, split_.count - begin);
+  const std::int64_t count = std::min<std::int64_t>(options_.batch_size, data_.train.count - begin);
   const double loss = train_on(
       std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)));
   if (!std::isfinite(loss)) found_nan();
@@ -152,9 +178,9 @@ void Trainer::train_batch() {
 
 /// Forward and backward; adds to the gradients and to the correct answers, returns the mean loss.
 double Trainer::train_on(std::span<const std::int32_t> rows) {
-  const at::Tensor images = maker_.augmented(split_, rows, {options_.crop_padding, options_.flip},
-                                             options_.seed, state_.epoch);
-  const at::Tensor labels = BatchMaker::labels(split_, rows);
+  const at::Tensor images = maker_.augmented(
+      data_.train, rows, {options_.crop_padding, options_.flip}, options_.seed, state_.epoch);
+  const at::Tensor labels = BatchMaker::labels(data_.train, rows);
   ForwardPass pass;
   pass.training = true;
   pass.seed = options_.seed;
@@ -194,8 +220,8 @@ void Trainer::found_nan() {
 }
 
 void Trainer::report_progress(double loss) {
-  const double total = static_cast<double>(split_.count) * options_.epochs;
-  const auto done = static_cast<double>(split_.count * state_.epoch + state_.images);
+  const double total = static_cast<double>(data_.train.count) * options_.epochs;
+  const auto done = static_cast<double>(data_.train.count * state_.epoch + state_.images);
   host_.progress(done, total,
                  text("epoch %lld/%d  loss %.4f  accuracy %.3f",
                       static_cast<long long>(state_.epoch + 1), options_.epochs, loss,
@@ -203,7 +229,7 @@ void Trainer::report_progress(double loss) {
 }
 
 Evaluation Trainer::validate() {
-  return evaluate(*model_, maker_, *validation_, kValidationBatch, options_.bf16, nullptr,
+  return evaluate(*model_, maker_, *data_.validation, kValidationBatch, options_.bf16, nullptr,
                   [this](std::int64_t) { stop_if_requested(); });
 }
 
@@ -213,7 +239,7 @@ void Trainer::finish_epoch() {
   const double loss = state_.loss_sum / images;
   const double accuracy = static_cast<double>(state_.correct) / images;
   std::optional<Evaluation> validation;
-  if (validation_ != nullptr) validation = validate();
+  if (data_.validation) validation = validate();
 
   const std::int64_t epoch = state_.epoch + 1;
   host_.metric(TrainMetric::loss, epoch, loss);
@@ -258,7 +284,7 @@ void Trainer::save(const std::filesystem::path& dir) const {
   append(prefixed("optimizer.", optimizer_->state()));
   if (state_.best_epoch > 0) append(prefixed("best.", best_));
   if (state_.group_images > 0) {
-    for (const auto& [name, tensor] : model_->parameters()) {
+    for (const auto& [name, tensor] : model_->trained()) {
       tensors.push_back({"gradient." + name, tensor.grad()});
     }
   }
@@ -278,7 +304,7 @@ void Trainer::restore(const std::filesystem::path& dir) {
   read("optimizer.", optimizer_->state());
   if (state_.best_epoch > 0) read("best.", best_);
   if (state_.group_images == 0) return;
-  for (const auto& [name, tensor] : model_->parameters()) {
+  for (const auto& [name, tensor] : model_->trained()) {
     at::Tensor gradient = at::empty_like(tensor.detach());
     read_tensor(reader, "gradient." + name, gradient);
     tensor.mutable_grad() = gradient;
@@ -296,7 +322,7 @@ void Trainer::write_last(const std::filesystem::path& dir) const {
 
 void Trainer::write_model(const std::filesystem::path& dir, const std::vector<NamedTensor>& weights,
                           std::int64_t epoch) const {
-  const DatasetInfo& data = data_.info();
+  const DatasetInfo& data = data_.info;
   save_weights(weights_file(dir), weights);
   write_model_info(dir, {options_.architecture, data.height, data.width, data.channels,
                          data.classes, data.mean, data.std, model_->parameter_count(), epoch});

@@ -38,7 +38,24 @@ struct TrainOptions {
   int checkpoint_every = 1;  ///< Epochs.
   bool step_metrics = false;
   bool bf16 = false;
+  bool fusion = true;               ///< See model.hpp.
+  std::vector<std::string> freeze;  ///< Layers that stay as they begin, by prefix of their names.
   std::uint64_t seed = 0;
+};
+
+/// What is learned from, in memory that belongs to others: the labels need not be the file's.
+struct TrainingData {
+  DatasetInfo info;
+  SplitView train;
+  std::optional<SplitView> validation;
+};
+
+/// A dataset's own splits. `reader` must outlive what is returned.
+TrainingData training_data(const DatasetReader& reader);
+
+/// Weights to begin from; what is not among them is initialised by the seed.
+struct Start {
+  std::vector<NamedTensor> weights;
 };
 
 enum class TrainMetric {
@@ -84,8 +101,10 @@ struct TrainState {
 
 class Trainer {
  public:
-  /// All borrowed but the options. The dataset needs a train split with images.
-  Trainer(const TrainOptions& options, const DatasetReader& data, TrainingHost& host);
+  /// `host` is borrowed. The train split must have images. Throws an Error for a start that does
+  /// not fit the model.
+  Trainer(const TrainOptions& options, TrainingData data, TrainingHost& host,
+          const Start& start = {});
 
   /// Trains to the end, from the host's checkpoint if it has one. Throws Interrupted after saving
   /// one when the host wants an end.
@@ -105,6 +124,7 @@ class Trainer {
   void begin_epoch();
 
  private:
+  void begin_from(const Start& start);
   void restore(const std::filesystem::path& dir);
   void save(const std::filesystem::path& dir) const;
   void stop_if_requested();
@@ -122,9 +142,7 @@ class Trainer {
                    std::int64_t epoch) const;
 
   TrainOptions options_;
-  const DatasetReader& data_;
-  const SplitView& split_;
-  const SplitView* validation_ = nullptr;
+  TrainingData data_;
   TrainingHost& host_;
   BatchMaker maker_;
   std::unique_ptr<Model> model_;

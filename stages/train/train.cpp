@@ -28,6 +28,8 @@ struct TrainParams {
   std::string on_nan = "stop";
   int checkpoint_every = kDefault.checkpoint_every;
   bool step_metrics = kDefault.step_metrics;
+  bool fusion = kDefault.fusion;
+  std::vector<std::string> freeze;
 
   static Schema<TrainParams> schema() {
     using P = TrainParams;
@@ -80,7 +82,11 @@ struct TrainParams {
         .unit("epochs")
         .no_effect()
         .field("step_metrics", &P::step_metrics,
-               "Also record the loss of every optimiser step, as step_loss.");
+               "Also record the loss of every optimiser step, as step_loss.")
+        .field("fusion", &P::fusion,
+               "Compute batch norm together with what surrounds it: faster, the same to rounding.")
+        .field("freeze", &P::freeze,
+               "Layers that stay as they begin, by the beginnings of their names: [\"conv1\"].");
   }
 
   learn::TrainOptions options(const StageContext& context) const {
@@ -101,6 +107,8 @@ struct TrainParams {
     o.stop_on_nan = on_nan == "stop";
     o.checkpoint_every = checkpoint_every;
     o.step_metrics = step_metrics;
+    o.fusion = fusion;
+    o.freeze = freeze;
     o.bf16 = context.numerics().precision == "bf16";
     o.seed = context.seed();
     return o;
@@ -175,9 +183,11 @@ class TrainStage : public Stage {
     const learn::DatasetReader data(*context.input("data"));
     ContextHost host(context);
     const learn::TrainOptions options = params_.options(context);
-    learn::Trainer trainer(options, data, host);
+    learn::Trainer trainer(options, learn::training_data(data), host);
     const std::string parameters = std::to_string(trainer.model().parameter_count());
     context.record("parameters", parameters);
+    const std::int64_t flops = 2 * trainer.model().network().multiply_adds();
+    context.record("forward_flops_per_image", std::to_string(flops));
     context.record("precision", options.bf16 ? "bf16" : "fp32");
     context.info(options.architecture + " with " + parameters + " parameters, " +
                  std::to_string(data.split("train").count) + " images, " +

@@ -38,7 +38,7 @@ FakeHost::Points without_speed(FakeHost::Points points) {
 at::Tensor flat_weights(const TrainOptions& options, const DatasetReader& data) {
   TempFolder temp;
   FakeHost host(temp.make("c"));
-  Trainer trainer(options, data, host);
+  Trainer trainer(options, training_data(data), host);
   trainer.run();
   std::vector<at::Tensor> parts;
   for (const auto& [name, tensor] : trainer.model().parameters()) {
@@ -54,7 +54,7 @@ BOOST_AUTO_TEST_CASE(learns_and_reports) {
   TrainOptions options = small_options();
   options.epochs = 8;
   options.lr_step = 0;
-  Trainer trainer(options, data, host);
+  Trainer trainer(options, training_data(data), host);
   trainer.run();
   const auto at = [&](TrainMetric metric, int epoch) { return host.points.at({metric, epoch}); };
   BOOST_TEST(at(TrainMetric::accuracy, 8) > 0.7);
@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(the_loss_is_the_true_mean) {
     FakeHost host(temp.make("c"));
     options.batch_size = batch;
     options.accumulate = batch == 16 ? 3 : 1;
-    Trainer trainer(options, data, host);
+    Trainer trainer(options, training_data(data), host);
     trainer.run();
     losses.push_back(host.points.at({TrainMetric::loss, 1}));
     if (batch == 50) {
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(the_same_options_give_the_same_bits) {
   std::string first;
   for (const int round : {1, 2}) {
     FakeHost host(temp.make("c" + std::to_string(round)));
-    Trainer trainer(small_options(), data, host);
+    Trainer trainer(small_options(), training_data(data), host);
     trainer.run();
     const std::string all = weights(trainer, temp, "out" + std::to_string(round));
     if (round == 1) first = all;
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(the_same_options_give_the_same_bits) {
   TrainOptions other = small_options();
   other.seed = 43;
   FakeHost host(temp.make("c3"));
-  Trainer trainer(other, data, host);
+  Trainer trainer(other, training_data(data), host);
   trainer.run();
   BOOST_TEST((weights(trainer, temp, "out3") != first));
 }
@@ -145,7 +145,7 @@ void check_resume(const TrainOptions& options, int step) {
   TempFolder temp;
   const DatasetReader data(make_small_dataset(temp, 70, 40));
   FakeHost undisturbed(temp.make("c"));
-  Trainer trainer(options, data, undisturbed);
+  Trainer trainer(options, training_data(data), undisturbed);
   trainer.run();
   const std::string expected = weights(trainer, temp, "out");
 
@@ -153,10 +153,10 @@ void check_resume(const TrainOptions& options, int step) {
     const std::string name = std::to_string(stop_at);
     FakeHost host(temp.make("c" + name));
     host.stop_at = stop_at;
-    BOOST_CHECK_THROW(Trainer(options, data, host).run(), Interrupted);
+    BOOST_CHECK_THROW(Trainer(options, training_data(data), host).run(), Interrupted);
     host.lose_what_is_not_saved();
     host.questions = -1000;
-    Trainer resumed(options, data, host);
+    Trainer resumed(options, training_data(data), host);
     resumed.run();
     BOOST_TEST((weights(resumed, temp, "out" + name) == expected), "stopped at " << stop_at);
     BOOST_TEST((without_speed(host.points) == without_speed(undisturbed.points)),
@@ -192,7 +192,7 @@ BOOST_AUTO_TEST_CASE(also_after_a_kill_without_warning) {
   const DatasetReader data(make_small_dataset(temp, 70, 40));
   TrainOptions options = small_options();
   FakeHost undisturbed(temp.make("c"));
-  Trainer trainer(options, data, undisturbed);
+  Trainer trainer(options, training_data(data), undisturbed);
   trainer.run();
   struct Killed {};
   class KilledHost : public FakeHost {
@@ -204,10 +204,10 @@ BOOST_AUTO_TEST_CASE(also_after_a_kill_without_warning) {
     }
   };
   KilledHost host(temp.make("k"));
-  BOOST_CHECK_THROW(Trainer(options, data, host).run(), Killed);
+  BOOST_CHECK_THROW(Trainer(options, training_data(data), host).run(), Killed);
   BOOST_TEST(host.saved == 1);
   host.lose_what_is_not_saved();
-  Trainer resumed(options, data, host);
+  Trainer resumed(options, training_data(data), host);
   resumed.run();
   BOOST_TEST((weights(resumed, temp, "b") == weights(trainer, temp, "a")));
   BOOST_TEST((without_speed(host.points) == without_speed(undisturbed.points)));
@@ -220,7 +220,7 @@ BOOST_AUTO_TEST_CASE(the_best_is_by_validation_accuracy) {
   TrainOptions options = small_options();
   options.epochs = 6;
   options.lr = 0.02;  // rough enough that the last epoch need not be the best
-  Trainer trainer(options, data, host);
+  Trainer trainer(options, training_data(data), host);
   trainer.run();
   int best = 1;
   for (int epoch = 2; epoch <= 6; ++epoch) {
@@ -249,10 +249,11 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_stops_or_warns) {
   options.optimizer = "sgd";
   options.lr = 1e38;
   FakeHost host(temp.make("c"));
-  expect_error([&] { Trainer(options, data, host).run(); }, "no longer finite in epoch 1");
+  expect_error([&] { Trainer(options, training_data(data), host).run(); },
+               "no longer finite in epoch 1");
   options.stop_on_nan = false;
   FakeHost patient(temp.make("d"));
-  Trainer(options, data, patient).run();
+  Trainer(options, training_data(data), patient).run();
   BOOST_TEST(patient.warnings.size() == 1U);
 }
 
@@ -261,9 +262,45 @@ BOOST_AUTO_TEST_CASE(a_damaged_checkpoint_is_told) {
   const DatasetReader data(make_small_dataset(temp, 60));
   FakeHost host(temp.make("c"));
   host.stop_at = 2;
-  BOOST_CHECK_THROW(Trainer(small_options(), data, host).run(), Interrupted);
+  BOOST_CHECK_THROW(Trainer(small_options(), training_data(data), host).run(), Interrupted);
   write_text(temp.path() / "c/1/state.json", "{");
-  expect_error([&] { Trainer(small_options(), data, host).run(); }, "checkpoint");
+  expect_error([&] { Trainer(small_options(), training_data(data), host).run(); }, "checkpoint");
+}
+
+BOOST_AUTO_TEST_CASE(training_starts_from_given_weights_and_leaves_frozen_ones) {
+  TempFolder temp;
+  const DatasetReader data(make_small_dataset(temp, 40));
+  FakeHost host(temp.make("checkpoints"));
+  TrainOptions options = small_options();
+  options.architecture = "cifar10net";
+  options.epochs = 2;
+  options.freeze = {"conv1", "bn1", "conv2", "bn2", "fc1"};
+  const auto from = make_model("cifar10net", {8, 8, 3, 4});
+  from->initialise(99);
+  Start start;
+  for (const auto& given : all_tensors(*from)) {
+    if (!given.name.starts_with("fc2")) start.weights.push_back(given);
+  }
+  Trainer trainer(options, training_data(data), host, start);
+  trainer.run();
+  const auto after = all_tensors(trainer.model());
+  for (const auto& [name, tensor] : all_tensors(*from)) {
+    const auto found = std::find_if(after.begin(), after.end(),
+                                    [&](const NamedTensor& t) { return t.name == name; });
+    bool frozen = false;
+    for (const auto& prefix : options.freeze) frozen = frozen || name.starts_with(prefix + ".");
+    // Running statistics are among them.
+    BOOST_TEST(found->tensor.equal(tensor) == frozen, name);
+  }
+  options.freeze = {"conv7"};
+  expect_error([&] { Trainer(options, training_data(data), host); }, "begins with 'conv7'");
+  options.freeze.clear();
+  const Start unknown{{{"conv7.weight", from->parameters()[0].tensor}}};
+  expect_error([&] { Trainer(options, training_data(data), host, unknown); },
+               "'conv7.weight' that cifar10net lacks");
+  const Start other{{{"conv2.weight", from->parameters()[0].tensor}}};
+  expect_error([&] { Trainer(options, training_data(data), host, other); },
+               "another shape of 'conv2.weight'");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
