@@ -2,7 +2,8 @@
 // for the comparison with the Python twin (training.py), which takes the same commands.
 //
 //   training_driver data DIR COUNT                      random images in CIFAR-10's shape
-//   training_driver time DIR STEPS WARMUP PRECISION THREADS   images per second, as JSON
+//   training_driver time DIR STEPS WARMUP PRECISION THREADS [ARCHITECTURE]
+//       images per second, as JSON; without fusion where CIFARPIPE_NO_FUSION is set
 //   training_driver train DIR OUT EPOCHS PRECISION THREADS    trains and writes OUT/{model,last}
 //   training_driver test DIR MODEL THREADS                    accuracy on the split 'test'
 #include <ATen/Parallel.h>
@@ -53,13 +54,17 @@ void make_data(const std::filesystem::path& dir, int count) {
   writer.finish();
 }
 
-void time_steps(const std::filesystem::path& dir, int steps, int warmup, bool bf16) {
+void time_steps(const std::filesystem::path& dir, int steps, int warmup, bool bf16,
+                const char* architecture) {
   const DatasetReader data(dir);
   PrintingHost host;
   TrainOptions options;
   options.bf16 = bf16;
+  options.fusion = std::getenv("CIFARPIPE_NO_FUSION") == nullptr;
+  if (architecture != nullptr) options.architecture = architecture;
   Trainer trainer(options, training_data(data), host);
   const FlushDenormalScope flush_denormals;
+  const MemoryReuseScope memory;
   trainer.begin_epoch();
   for (int i = 0; i < warmup; ++i) trainer.train_batch();
   const double began = now_seconds();
@@ -105,9 +110,10 @@ int run(int argc, char** argv) {
   const auto prepare = [&](const char* threads) { at::set_num_threads(std::atoi(threads)); };
   if (is("data", 4)) {
     make_data(argv[2], std::atoi(argv[3]));
-  } else if (is("time", 7)) {
+  } else if (is("time", 7) || is("time", 8)) {
     prepare(argv[6]);
-    time_steps(argv[2], std::atoi(argv[3]), std::atoi(argv[4]), std::string(argv[5]) == "bf16");
+    time_steps(argv[2], std::atoi(argv[3]), std::atoi(argv[4]), std::string(argv[5]) == "bf16",
+               argc > 7 ? argv[7] : nullptr);
   } else if (is("train", 7)) {
     prepare(argv[6]);
     train(argv[2], argv[3], std::atoi(argv[4]), std::string(argv[5]) == "bf16");

@@ -5,72 +5,167 @@
 #include <c10/util/BFloat16.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 namespace cifarpipe::learn {
 namespace {
+
+/// For each place of a crop along one side, where in the image it comes from; -1 = black.
+void map_side(std::vector<int>& map, int size, int shift, bool reflect, bool flip) {
+  for (int i = 0; i < size; ++i) {
+    int from = i + shift;
+    if (reflect) {
+      if (from < 0) from = -from;
+      if (from >= size) from = 2 * size - 2 - from;
+    }
+    // Padding may be wider than what there is to mirror.
+    if (from < 0 || from >= size) from = -1;
+    map[static_cast<std::size_t>(flip ? size - 1 - i : i)] = from;
+  }
+}
+
+/// The working memory of one thread.
+struct Scratch {
+  explicit Scratch(const BatchFormat& format)
+      : rows(static_cast<std::size_t>(format.height)),
+        columns(static_cast<std::size_t>(format.width)),
+        image(static_cast<std::size_t>(format.height * format.width * format.channels)) {}
+  std::vector<int> rows;
+  std::vector<int> columns;
+  std::vector<std::uint8_t> image;
+};
 
 /// One image from `in` to `out`, both height x width x channels. Template over the channels, so
 /// that the compiler knows the stride of the usual ones; 0 = ask at run time.
 template <int kChannels, class T>
 void copy_image(const std::uint8_t* in, T* out, const T* table, const BatchFormat& format,
-                int padding, const Draw& draw) {
-  const int height = static_cast<int>(format.height);
-  const int width = static_cast<int>(format.width);
+                const Scratch& scratch) {
   const int channels = kChannels > 0 ? kChannels : static_cast<int>(format.channels);
-  const auto black = [&](T* at, int pixels) {
-    for (int i = 0; i < pixels; ++i) {
-      for (int c = 0; c < channels; ++c) *at++ = table[c * 256];
+  const std::int64_t stride = format.width * channels;
+  for (const int from : scratch.rows) {
+    const std::uint8_t* row = in + std::max(from, 0) * stride;
+    for (const int column : scratch.columns) {
+      const bool black = from < 0 || column < 0;
+      const std::uint8_t* pixel = row + static_cast<std::int64_t>(std::max(column, 0)) * channels;
+      for (int c = 0; c < channels; ++c) *out++ = table[c * 256 + (black ? 0 : pixel[c])];
+    }
+  }
+}
+
+std::uint8_t to_byte(float value) {
+  return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0F, 255.0F)));
+}
+
+/// torchvision's grey: the weights of ITU-R 601.
+float grey_of(const float* pixel, int channels) {
+  return channels == 3 ? 0.2989F * pixel[0] + 0.587F * pixel[1] + 0.114F * pixel[2] : pixel[0];
+}
+
+/// Brightness, then contrast about the image's mean grey, then saturation about each pixel's.
+void jitter(const std::uint8_t* in, std::vector<std::uint8_t>& out, int channels,
+            const Draw& draw) {
+  const auto size = static_cast<std::int64_t>(out.size());
+  std::array<float, 16> pixel;
+  const auto bright = [&](std::int64_t i) {
+    for (int c = 0; c < channels; ++c) {
+      pixel[static_cast<std::size_t>(c)] =
+          std::clamp(static_cast<float>(in[i + c]) * draw.brightness, 0.0F, 255.0F);
     }
   };
-  // Of a row of the crop, the pixels from `first` on lie within the image, `inside` of them.
-  const int shift = draw.left - padding;
-  const int first = std::max(0, -shift);
-  const int inside = std::max(0, std::min(width, width - shift) - first);
-  for (int y = 0; y < height; ++y, out += width * channels) {
-    const int from = y + draw.top - padding;
-    if (from < 0 || from >= height) {
-      black(out, width);
-      continue;
+  double grey_sum = 0;
+  for (std::int64_t i = 0; i < size; i += channels) {
+    bright(i);
+    grey_sum += static_cast<double>(grey_of(pixel.data(), channels));
+  }
+  const auto mean = static_cast<float>(grey_sum * channels / static_cast<double>(size));
+  for (std::int64_t i = 0; i < size; i += channels) {
+    bright(i);
+    for (int c = 0; c < channels; ++c) {
+      float& v = pixel[static_cast<std::size_t>(c)];
+      v = std::clamp(mean + (v - mean) * draw.contrast, 0.0F, 255.0F);
     }
-    const std::uint8_t* row = in + (from * width + first + shift) * channels;
-    const int begin = draw.flip ? width - first - inside : first;
-    black(out, begin);
-    black(out + (begin + inside) * channels, width - begin - inside);
-    T* to = out + (draw.flip ? begin + inside - 1 : begin) * channels;
-    const int step = draw.flip ? -channels : channels;
-    for (int x = 0; x < inside; ++x, row += channels, to += step) {
-      for (int c = 0; c < channels; ++c) to[c] = table[c * 256 + row[c]];
+    const float grey = grey_of(pixel.data(), channels);
+    for (int c = 0; c < channels; ++c) {
+      const float v = pixel[static_cast<std::size_t>(c)];
+      out[static_cast<std::size_t>(i + c)] = to_byte(grey + (v - grey) * draw.saturation);
     }
   }
 }
 
 template <class T>
+void cut_out(T* image, const BatchFormat& format, int side, const Draw& draw) {
+  const std::int64_t height = std::min<std::int64_t>(side, format.height);
+  const std::int64_t width = std::min<std::int64_t>(side, format.width) * format.channels;
+  for (std::int64_t y = 0; y < height; ++y) {
+    T* row = image + ((draw.cutout_top + y) * format.width + draw.cutout_left) * format.channels;
+    std::fill(row, row + width, T{0});  // the mean, normalised
+  }
+}
+
+template <class T>
 void copy_images(const SplitView& split, std::span<const std::int32_t> rows, T* out, const T* table,
-                 const BatchFormat& format, int padding, const std::vector<Draw>& draws) {
+                 const BatchFormat& format, const Augmentation& augmentation,
+                 const std::vector<Draw>& draws) {
   const std::int64_t size = format.height * format.width * format.channels;
-  const Draw centred{padding, padding, false};
+  const Draw centred{augmentation.padding, augmentation.padding};
   const auto copy = format.channels == 3   ? copy_image<3, T>
                     : format.channels == 1 ? copy_image<1, T>
                                            : copy_image<0, T>;
+  const bool colour =
+      augmentation.brightness > 0 || augmentation.contrast > 0 || augmentation.saturation > 0;
+  const auto height = static_cast<int>(format.height);
+  const auto width = static_cast<int>(format.width);
   at::parallel_for(0, static_cast<std::int64_t>(rows.size()), 16, [&](auto begin, auto end) {
+    Scratch scratch(format);
     for (std::int64_t i = begin; i < end; ++i) {
       const auto at = static_cast<std::size_t>(i);
-      copy(split.images.data() + rows[at] * size, out + i * size, table, format, padding,
-           draws.empty() ? centred : draws[at]);
+      const Draw& draw = draws.empty() ? centred : draws[at];
+      map_side(scratch.rows, height, draw.top - augmentation.padding, augmentation.reflect, false);
+      map_side(scratch.columns, width, draw.left - augmentation.padding, augmentation.reflect,
+               draw.flip);
+      const std::uint8_t* image = split.images.data() + rows[at] * size;
+      if (colour) {
+        jitter(image, scratch.image, static_cast<int>(format.channels), draw);
+        image = scratch.image.data();
+      }
+      copy(image, out + i * size, table, format, scratch);
+      if (augmentation.cutout > 0) cut_out(out + i * size, format, augmentation.cutout, draw);
     }
   });
 }
 
 }  // namespace
 
-Draw draw_augmentation(const Augmentation& augmentation, std::uint64_t seed, std::int64_t epoch,
-                       std::int64_t row) {
+Draw draw_augmentation(const Augmentation& augmentation, std::int64_t height, std::int64_t width,
+                       std::uint64_t seed, std::int64_t epoch, std::int64_t row) {
   const CounterRandom random(seed, Purpose::augment, static_cast<std::uint64_t>(epoch));
   const auto counter = static_cast<std::uint64_t>(row) * 4;
   const auto places = static_cast<std::uint64_t>(augmentation.padding) * 2 + 1;
-  return {static_cast<int>(random.below(counter, places)),
-          static_cast<int>(random.below(counter + 1, places)),
-          random.unit(counter + 2) < augmentation.flip};
+  Draw draw;
+  draw.top = static_cast<int>(random.below(counter, places));
+  draw.left = static_cast<int>(random.below(counter + 1, places));
+  draw.flip = random.unit(counter + 2) < augmentation.flip;
+  if (augmentation.alternate) {
+    const CounterRandom first(seed, Purpose::mirror);
+    draw.flip = (first.unit(static_cast<std::uint64_t>(row)) < 0.5) != (epoch % 2 == 1);
+  }
+  const CounterRandom more(seed, Purpose::colour, static_cast<std::uint64_t>(epoch));
+  const auto place = static_cast<std::uint64_t>(row) * 8;
+  if (augmentation.cutout > 0) {
+    const auto free = [&](std::int64_t side) {
+      return static_cast<std::uint64_t>(std::max<std::int64_t>(side - augmentation.cutout, 0) + 1);
+    };
+    draw.cutout_top = static_cast<int>(more.below(place, free(height)));
+    draw.cutout_left = static_cast<int>(more.below(place + 1, free(width)));
+  }
+  const auto factor = [&](std::uint64_t number, double range) {
+    return static_cast<float>(1 + (2 * more.unit(place + number) - 1) * range);
+  };
+  draw.brightness = factor(2, augmentation.brightness);
+  draw.contrast = factor(3, augmentation.contrast);
+  draw.saturation = factor(4, augmentation.saturation);
+  return draw;
 }
 
 BatchMaker::BatchMaker(BatchFormat format) : format_(std::move(format)) {
@@ -86,7 +181,7 @@ BatchMaker::BatchMaker(BatchFormat format) : format_(std::move(format)) {
 }
 
 at::Tensor BatchMaker::plain(const SplitView& split, std::span<const std::int32_t> rows) const {
-  return make(split, rows, 0, {});
+  return make(split, rows, Augmentation{.padding = 0}, {});
 }
 
 at::Tensor BatchMaker::augmented(const SplitView& split, std::span<const std::int32_t> rows,
@@ -94,20 +189,25 @@ at::Tensor BatchMaker::augmented(const SplitView& split, std::span<const std::in
                                  std::int64_t epoch) const {
   std::vector<Draw> draws;
   draws.reserve(rows.size());
-  for (const auto row : rows) draws.push_back(draw_augmentation(augmentation, seed, epoch, row));
-  return make(split, rows, augmentation.padding, draws);
+  for (const auto row : rows) {
+    draws.push_back(
+        draw_augmentation(augmentation, format_.height, format_.width, seed, epoch, row));
+  }
+  return make(split, rows, augmentation, draws);
 }
 
-at::Tensor BatchMaker::make(const SplitView& split, std::span<const std::int32_t> rows, int padding,
+at::Tensor BatchMaker::make(const SplitView& split, std::span<const std::int32_t> rows,
+                            const Augmentation& augmentation,
                             const std::vector<Draw>& draws) const {
   const auto count = static_cast<std::int64_t>(rows.size());
   at::Tensor out = at::empty({count, format_.height, format_.width, format_.channels},
                              format_.bf16 ? at::kBFloat16 : at::kFloat);
   if (format_.bf16) {
     copy_images(split, rows, static_cast<std::uint16_t*>(out.data_ptr()), table16_.data(), format_,
-                padding, draws);
+                augmentation, draws);
   } else {
-    copy_images(split, rows, out.mutable_data_ptr<float>(), table_.data(), format_, padding, draws);
+    copy_images(split, rows, out.mutable_data_ptr<float>(), table_.data(), format_, augmentation,
+                draws);
   }
   out = out.permute({0, 3, 1, 2});
   return format_.channels_last ? out : out.contiguous();

@@ -1,6 +1,6 @@
-// Makes the tensors of a batch straight from a split's uint8 images: crop, flip, normalise and
-// cast in one pass over the pixels, by a table of 256 values a channel. What is drawn depends on
-// (seed, epoch, row) only, never on the batch, the order or the thread.
+// Makes the tensors of a batch straight from a split's uint8 images: crop, flip, colour, normalise,
+// cutout and cast in one pass over the pixels. What is drawn depends on (seed, epoch, row) only,
+// never on the batch, the order or the thread.
 // Immutable after construction: any thread. Computes on libtorch's threads.
 #pragma once
 
@@ -15,23 +15,37 @@
 
 namespace cifarpipe::learn {
 
-/// The reference's augmentation: black padding on every side, a random crop of the old size, a
-/// horizontal flip with this probability.
+/// By default the reference's augmentation: black padding on every side, a random crop of the old
+/// size, a horizontal flip with this probability.
 struct Augmentation {
   int padding = 4;
   double flip = 0.5;
+  bool reflect = false;    ///< The padding mirrors the image at its edge instead of being black.
+  bool alternate = false;  ///< Flip every image each second epoch; half of them begin flipped.
+  int cutout = 0;          ///< Side of a square that is set to the mean; it lies within the image.
+  // Colour jitter as torchvision's, always in this order: a factor from [1 - x, 1 + x] each.
+  double brightness = 0;
+  double contrast = 0;
+  double saturation = 0;
 };
 
-/// What one image gets. `top` and `left` are within the padded image.
+/// What one image gets. `top` and `left` are within the padded image, the square's within the
+/// image.
 struct Draw {
   int top = 0;
   int left = 0;
   bool flip = false;
+  int cutout_top = 0;
+  int cutout_left = 0;
+  float brightness = 1;
+  float contrast = 1;
+  float saturation = 1;
   friend bool operator==(const Draw&, const Draw&) = default;
 };
 
-Draw draw_augmentation(const Augmentation& augmentation, std::uint64_t seed, std::int64_t epoch,
-                       std::int64_t row);
+/// `height` and `width` are the image's.
+Draw draw_augmentation(const Augmentation& augmentation, std::int64_t height, std::int64_t width,
+                       std::uint64_t seed, std::int64_t epoch, std::int64_t row);
 
 /// What a batch maker is made for.
 struct BatchFormat {
@@ -58,8 +72,8 @@ class BatchMaker {
   static at::Tensor labels(const SplitView& split, std::span<const std::int32_t> rows);
 
  private:
-  at::Tensor make(const SplitView& split, std::span<const std::int32_t> rows, int padding,
-                  const std::vector<Draw>& draws) const;
+  at::Tensor make(const SplitView& split, std::span<const std::int32_t> rows,
+                  const Augmentation& augmentation, const std::vector<Draw>& draws) const;
 
   BatchFormat format_;
   std::vector<float> table_;            ///< channel x 256

@@ -3,6 +3,9 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
+#include <malloc.h>
+
+#include <limits>
 
 namespace cifarpipe::learn {
 namespace {
@@ -39,5 +42,24 @@ FlushDenormalScope::FlushDenormalScope() {
 FlushDenormalScope::~FlushDenormalScope() {
   set_flush_denormal(false);
 }
+
+#ifdef __GLIBC__
+MemoryReuseScope::MemoryReuseScope() {
+  ::mallopt(M_MMAP_THRESHOLD, std::numeric_limits<int>::max());
+  ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  ::mallopt(M_TOP_PAD, 64 << 20);
+}
+
+MemoryReuseScope::~MemoryReuseScope() {
+  // glibc's defaults; setting them also ends their adaptation, which matters to nobody here.
+  ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  ::mallopt(M_TRIM_THRESHOLD, 128 << 10);
+  ::mallopt(M_TOP_PAD, 128 << 10);
+  ::malloc_trim(0);
+}
+#else
+MemoryReuseScope::MemoryReuseScope() = default;
+MemoryReuseScope::~MemoryReuseScope() = default;
+#endif
 
 }  // namespace cifarpipe::learn

@@ -10,7 +10,15 @@ namespace cifarpipe::learn {
 
 /// What a key is for: two purposes never share draws. The numbers are part of what a seed means;
 /// do not change them.
-enum class Purpose : std::uint64_t { weights = 1, shuffle = 2, augment = 3, dropout = 4 };
+enum class Purpose : std::uint64_t {
+  weights = 1,
+  shuffle = 2,
+  augment = 3,
+  dropout = 4,
+  colour = 5,  ///< Cutout and colour jitter.
+  mix = 6,     ///< Mixup and cutmix.
+  mirror = 7,  ///< Which images alternating flips begin with.
+};
 
 inline constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15;
 

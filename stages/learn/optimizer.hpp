@@ -1,5 +1,5 @@
-// The update rules, by libtorch's fused kernels, and the learning rate of an epoch.
-// An Optimizer shares the model's parameters. Stage's thread only.
+// The update rules, by libtorch's fused kernels. An Optimizer shares the model's parameters.
+// Stage's thread only.
 #pragma once
 
 #include <cstdint>
@@ -14,28 +14,38 @@ struct OptimizerOptions {
   std::string rule = "adam";  ///< "adam" (L2 in the gradient), "adamw" (decoupled) or "sgd".
   double weight_decay = 1e-4;
   double momentum = 0.9;  ///< sgd only; 0 = none.
+  bool nesterov = false;  ///< sgd only.
+  /// Biases move with this times the learning rate, and with the weight decay divided by it.
+  double bias_lr = 1;
+  double clip_norm = 0;  ///< All gradients together are made no longer than this; 0 = as they are.
 };
 
 class Optimizer {
  public:
   Optimizer(OptimizerOptions options, const std::vector<NamedTensor>& parameters);
 
-  /// Moves the parameters by their gradients. Gradients must be there and dense.
+  /// Moves the parameters by their gradients, which must be there and dense. Clipping changes them.
   void step(double lr);
   /// What a checkpoint must hold beside the weights; handles to the optimiser's own storage.
   std::vector<NamedTensor> state() const;
 
  private:
-  OptimizerOptions options_;
-  std::vector<std::string> names_;
-  std::vector<at::Tensor> parameters_;
-  std::vector<at::Tensor> first_;   ///< adam: mean of the gradient; sgd: momentum.
-  std::vector<at::Tensor> second_;  ///< adam: mean of its square.
-  std::vector<at::Tensor> steps_;   ///< adam: one count a parameter, as float.
-};
+  /// Parameters that share a learning rate.
+  struct Group {
+    double lr_factor = 1;
+    double weight_decay = 0;
+    std::vector<std::string> names;
+    std::vector<at::Tensor> parameters;
+    std::vector<at::Tensor> first;   ///< adam: mean of the gradient; sgd: momentum.
+    std::vector<at::Tensor> second;  ///< adam: mean of its square.
+    std::vector<at::Tensor> steps;   ///< adam: one count a parameter, as float.
+  };
+  void add(Group& group, const NamedTensor& parameter);
+  void move(Group& group, double lr);
+  void clip();
 
-/// PyTorch's StepLR: `lr` times `gamma` once for every `step_size` whole epochs; `epoch` from 0.
-/// A step size of 0 leaves it constant.
-double step_lr(double lr, std::int64_t step_size, double gamma, std::int64_t epoch);
+  OptimizerOptions options_;
+  std::vector<Group> groups_;
+};
 
 }  // namespace cifarpipe::learn

@@ -1,7 +1,6 @@
 #include "stages/learn/trainer.hpp"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 
@@ -13,6 +12,7 @@
 
 #include "stages/learn/compute_scope.hpp"
 #include "stages/learn/tensor_file.hpp"
+#include "stages/learn/whitening.hpp"
 
 namespace cifarpipe::learn {
 namespace {
@@ -78,20 +78,39 @@ Trainer::Trainer(const TrainOptions& options, TrainingData data, TrainingHost& h
       host_(host),
       maker_(batch_format(options, data_.info)) {
   const DatasetInfo& info = data_.info;
-  if (data_.train.count == 0) throw Error("the dataset's split 'train' has no images");
+  check_options();
   model_ = make_model(options.architecture,
                       {info.height, info.width, info.channels,
                        static_cast<std::int64_t>(info.classes.size()), options.channels_last});
   model_->set_fusion(options.fusion);
   model_->initialise(options.seed);
+  whiten(*model_, maker_, data_.train);
   begin_from(start);
   model_->freeze(options.freeze);
-  optimizer_ = std::make_unique<Optimizer>(
-      OptimizerOptions{options.optimizer, options.weight_decay, options.momentum},
-      model_->trained());
+  optimizer_ = std::make_unique<Optimizer>(options.optimizer, model_->trained());
+  averaging_ = std::make_unique<Averaging>(options.averaging, *model_);
+  loss_ = std::make_unique<Loss>(options.loss, data_.train, info);
   if (!data_.validation) return;
   for (const auto& [name, tensor] : all_tensors(*model_)) {
     best_.push_back({name, at::empty_like(tensor.detach())});
+  }
+}
+
+void Trainer::check_options() const {
+  if (data_.train.count == 0) throw Error("the dataset's split 'train' has no images");
+  if (options_.patience > 0 && !data_.validation) {
+    throw Error(
+        "patience needs a validation split to see what is better: give the preprocess "
+        "stage a 'validation' share");
+  }
+  const Augmentation& a = options_.augmentation;
+  if (a.cutout > std::min(data_.info.height, data_.info.width)) {
+    throw Error("cutout = " + std::to_string(a.cutout) + " is larger than the images");
+  }
+  const bool colour = a.brightness > 0 || a.contrast > 0 || a.saturation > 0;
+  if (colour && data_.info.channels != 1 && data_.info.channels != 3) {
+    throw Error("brightness, contrast and saturation are for images of 1 or 3 channels, not " +
+                std::to_string(data_.info.channels));
   }
 }
 
@@ -128,21 +147,31 @@ std::int64_t Trainer::images_of_group() const {
 void Trainer::run() {
   const at::AutoGradMode with_gradients(true);
   const FlushDenormalScope flush_denormals;
+  const MemoryReuseScope memory;
   if (const auto dir = host_.checkpoint()) {
     restore(*dir);
     host_.info(text("going on after epoch %lld, batch %lld", static_cast<long long>(state_.epoch),
                     static_cast<long long>(state_.batch)));
   }
-  while (state_.epoch < options_.epochs) {
+  while (!finished()) {
     begin_epoch();
     train_epoch();
     finish_epoch();
   }
 }
 
+bool Trainer::finished() const {
+  if (state_.epoch >= options_.epochs) return true;
+  return options_.patience > 0 && state_.best_epoch > 0 &&
+         state_.epoch - state_.best_epoch >= options_.patience;
+}
+
+std::int64_t Trainer::steps_per_epoch() const {
+  return (batches() + options_.accumulate - 1) / options_.accumulate;
+}
+
 void Trainer::begin_epoch() {
   order_ = shuffled_rows(options_.seed, state_.epoch, data_.train.count);
-  lr_ = step_lr(options_.lr, options_.lr_step, options_.lr_gamma, state_.epoch);
   last_time_ = now_seconds();
 }
 
@@ -178,30 +207,36 @@ void Trainer::train_batch() {
 
 /// Forward and backward; adds to the gradients and to the correct answers, returns the mean loss.
 double Trainer::train_on(std::span<const std::int32_t> rows) {
-  const at::Tensor images = maker_.augmented(
-      data_.train, rows, {options_.crop_padding, options_.flip}, options_.seed, state_.epoch);
+  const std::int64_t number = state_.epoch * batches() + state_.batch;
+  at::Tensor images =
+      maker_.augmented(data_.train, rows, options_.augmentation, options_.seed, state_.epoch);
+  const Mix mix =
+      draw_mix(options_.loss, options_.seed, number, data_.info.height, data_.info.width);
+  mix_images(images, mix);
   const at::Tensor labels = BatchMaker::labels(data_.train, rows);
-  ForwardPass pass;
-  pass.training = true;
-  pass.seed = options_.seed;
-  pass.step = static_cast<std::uint64_t>(state_.epoch * batches() + state_.batch);
+  const ForwardPass pass{true, options_.seed, static_cast<std::uint64_t>(number)};
   at::Tensor logits;
   {
     const AutocastScope autocast(options_.bf16);
     logits = model_->forward(images, pass);
   }
   logits = logits.to(at::kFloat);
-  const at::Tensor loss = at::cross_entropy_loss(logits, labels);
+  const at::Tensor loss = loss_->of(logits, labels, mix);
   const double weight = static_cast<double>(rows.size()) / static_cast<double>(images_of_group());
   loss.backward(at::full({}, weight, at::kFloat));
-  state_.correct += count_correct(logits, labels);
+  state_.correct += count_correct(logits, mix.main_labels(labels));
   return loss.item<float>();
 }
 
+double Trainer::rate_of_step(std::int64_t step) const {
+  return learning_rate(options_.schedule, {step, steps_per_epoch(), options_.epochs});
+}
+
 void Trainer::finish_group() {
-  optimizer_->step(lr_);
+  optimizer_->step(rate_of_step(state_.steps));
   model_->forget_gradients();
   ++state_.steps;
+  averaging_->after_step(state_.steps, steps_per_epoch() * options_.epochs);
   if (options_.step_metrics) {
     host_.metric(TrainMetric::step_loss, state_.steps,
                  state_.group_loss_sum / static_cast<double>(state_.group_images));
@@ -229,8 +264,19 @@ void Trainer::report_progress(double loss) {
 }
 
 Evaluation Trainer::validate() {
+  const AveragedScope averaged(*averaging_);
   return evaluate(*model_, maker_, *data_.validation, kValidationBatch, options_.bf16, nullptr,
                   [this](std::int64_t) { stop_if_requested(); });
+}
+
+void Trainer::keep_if_best(const Evaluation& validation) {
+  if (state_.best_epoch > 0 && validation.accuracy <= state_.best_accuracy) return;
+  state_.best_epoch = state_.epoch + 1;
+  state_.best_accuracy = validation.accuracy;
+  const at::NoGradGuard no_grad;
+  const AveragedScope averaged(*averaging_);
+  const auto now = all_tensors(*model_);
+  for (std::size_t i = 0; i < now.size(); ++i) best_[i].tensor.copy_(now[i].tensor);
 }
 
 void Trainer::finish_epoch() {
@@ -244,7 +290,7 @@ void Trainer::finish_epoch() {
   const std::int64_t epoch = state_.epoch + 1;
   host_.metric(TrainMetric::loss, epoch, loss);
   host_.metric(TrainMetric::accuracy, epoch, accuracy);
-  host_.metric(TrainMetric::lr, epoch, lr_);
+  host_.metric(TrainMetric::lr, epoch, rate_of_step(state_.steps - 1));
   host_.metric(TrainMetric::images_per_second, epoch, rate);
   std::string line = text("epoch %lld/%d  loss %.4f  accuracy %.4f", static_cast<long long>(epoch),
                           options_.epochs, loss, accuracy);
@@ -252,20 +298,18 @@ void Trainer::finish_epoch() {
     host_.metric(TrainMetric::val_loss, epoch, validation->loss);
     host_.metric(TrainMetric::val_accuracy, epoch, validation->accuracy);
     line += text("  val_loss %.4f  val_accuracy %.4f", validation->loss, validation->accuracy);
-    if (state_.best_epoch == 0 || validation->accuracy > state_.best_accuracy) {
-      state_.best_epoch = epoch;
-      state_.best_accuracy = validation->accuracy;
-      const at::NoGradGuard no_grad;
-      const auto now = all_tensors(*model_);
-      for (std::size_t i = 0; i < now.size(); ++i) best_[i].tensor.copy_(now[i].tensor);
-    }
+    keep_if_best(*validation);
   }
   host_.info(line + text("  %.0f images/s", rate));
 
   state_.epoch = epoch;
   state_.batch = state_.correct = state_.images = 0;
   state_.loss_sum = state_.seconds = 0;
-  if (epoch % options_.checkpoint_every == 0 || epoch == options_.epochs) {
+  if (finished() && epoch < options_.epochs) {
+    host_.info(
+        text("stopped early: no better validation accuracy for %d epochs", options_.patience));
+  }
+  if (epoch % options_.checkpoint_every == 0 || finished()) {
     host_.save_checkpoint([this](const auto& dir) { save(dir); });
   }
 }
@@ -282,6 +326,7 @@ void Trainer::save(const std::filesystem::path& dir) const {
     tensors.insert(tensors.end(), more.begin(), more.end());
   };
   append(prefixed("optimizer.", optimizer_->state()));
+  append(prefixed("average.", averaging_->averages()));
   if (state_.best_epoch > 0) append(prefixed("best.", best_));
   if (state_.group_images > 0) {
     for (const auto& [name, tensor] : model_->trained()) {
@@ -302,6 +347,7 @@ void Trainer::restore(const std::filesystem::path& dir) {
   };
   read("model.", all_tensors(*model_));
   read("optimizer.", optimizer_->state());
+  read("average.", averaging_->averages());
   if (state_.best_epoch > 0) read("best.", best_);
   if (state_.group_images == 0) return;
   for (const auto& [name, tensor] : model_->trained()) {
@@ -317,7 +363,7 @@ void Trainer::write_best(const std::filesystem::path& dir) const {
 }
 
 void Trainer::write_last(const std::filesystem::path& dir) const {
-  write_model(dir, all_tensors(*model_), state_.epoch);
+  write_model(dir, averaging_->on() ? averaging_->averages() : all_tensors(*model_), state_.epoch);
 }
 
 void Trainer::write_model(const std::filesystem::path& dir, const std::vector<NamedTensor>& weights,

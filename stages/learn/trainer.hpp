@@ -12,10 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "stages/learn/averaging.hpp"
 #include "stages/learn/batch.hpp"
 #include "stages/learn/evaluation.hpp"
+#include "stages/learn/loss.hpp"
 #include "stages/learn/model.hpp"
 #include "stages/learn/optimizer.hpp"
+#include "stages/learn/schedule.hpp"
 
 namespace cifarpipe::learn {
 
@@ -24,15 +27,13 @@ struct TrainOptions {
   std::string architecture = "cifar10net";
   int epochs = 20;
   int batch_size = 128;
-  std::string optimizer = "adam";
-  double lr = 1e-3;
-  double weight_decay = 1e-4;
-  double momentum = 0.9;
-  int lr_step = 10;
-  double lr_gamma = 0.1;
   int accumulate = 1;  ///< Batches whose gradients make one optimiser step.
-  int crop_padding = 4;
-  double flip = 0.5;
+  OptimizerOptions optimizer;
+  Schedule schedule;
+  Augmentation augmentation;
+  LossOptions loss;
+  AveragingOptions averaging;
+  int patience = 0;  ///< Epochs without a better validation accuracy that end it; 0 = never.
   bool channels_last = true;
   bool stop_on_nan = true;
   int checkpoint_every = 1;  ///< Epochs.
@@ -110,8 +111,9 @@ class Trainer {
   /// one when the host wants an end.
   void run();
 
-  /// After `run`: the weights after the epoch with the best validation accuracy (without a
-  /// validation split, the last epoch) and after the last one, as model artifacts.
+  /// After `run`: the weights (their averages, if there are any) after the epoch with the best
+  /// validation accuracy (without a validation split, the last epoch) and after the last one, as
+  /// model artifacts.
   void write_best(const std::filesystem::path& dir) const;
   void write_last(const std::filesystem::path& dir) const;
 
@@ -120,7 +122,7 @@ class Trainer {
 
   /// One batch, with its optimiser step when it ends a group: what a benchmark repeats.
   void train_batch();
-  /// Prepares the epoch `state().epoch`: its permutation and learning rate.
+  /// Prepares the epoch `state().epoch`: its permutation.
   void begin_epoch();
 
  private:
@@ -130,6 +132,8 @@ class Trainer {
   void stop_if_requested();
   void note_time();
   void train_epoch();
+  bool finished() const;
+  void check_options() const;
   void finish_epoch();
   void finish_group();
   double train_on(std::span<const std::int32_t> rows);
@@ -138,6 +142,9 @@ class Trainer {
   void found_nan();
   std::int64_t batches() const;
   std::int64_t images_of_group() const;
+  std::int64_t steps_per_epoch() const;
+  double rate_of_step(std::int64_t step) const;
+  void keep_if_best(const Evaluation& validation);
   void write_model(const std::filesystem::path& dir, const std::vector<NamedTensor>& weights,
                    std::int64_t epoch) const;
 
@@ -147,12 +154,14 @@ class Trainer {
   BatchMaker maker_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Averaging> averaging_;
+  std::unique_ptr<Loss> loss_;
   std::vector<NamedTensor> best_;  ///< Only with a validation split.
   TrainState state_;
 
   std::vector<std::int32_t> order_;  ///< The permutation of the epoch under way.
-  double lr_ = 0;
-  double last_time_ = 0;  ///< When `state_.seconds` was last brought up to date.
+  double lr_ = 0;                    ///< Of the newest step.
+  double last_time_ = 0;             ///< When `state_.seconds` was last brought up to date.
   bool warned_of_nan_ = false;
 };
 

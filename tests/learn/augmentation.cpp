@@ -48,17 +48,17 @@ struct Images {
 };
 
 BOOST_AUTO_TEST_CASE(draws_are_a_pure_function_of_seed_epoch_and_row) {
-  const Draw draw = draw_augmentation(kReference, 42, 3, 1234);
-  draw_augmentation(kReference, 1, 1, 1);
-  BOOST_TEST((draw == draw_augmentation(kReference, 42, 3, 1234)));
+  const Draw draw = draw_augmentation(kReference, 32, 32, 42, 3, 1234);
+  draw_augmentation(kReference, 32, 32, 1, 1, 1);
+  BOOST_TEST((draw == draw_augmentation(kReference, 32, 32, 42, 3, 1234)));
   int differ_by_seed = 0;
   int differ_by_epoch = 0;
   int differ_by_row = 0;
   for (int row = 0; row < 100; ++row) {
-    const Draw here = draw_augmentation(kReference, 42, 3, row);
-    differ_by_seed += here == draw_augmentation(kReference, 43, 3, row) ? 0 : 1;
-    differ_by_epoch += here == draw_augmentation(kReference, 42, 4, row) ? 0 : 1;
-    differ_by_row += here == draw_augmentation(kReference, 42, 3, row + 1) ? 0 : 1;
+    const Draw here = draw_augmentation(kReference, 32, 32, 42, 3, row);
+    differ_by_seed += here == draw_augmentation(kReference, 32, 32, 43, 3, row) ? 0 : 1;
+    differ_by_epoch += here == draw_augmentation(kReference, 32, 32, 42, 4, row) ? 0 : 1;
+    differ_by_row += here == draw_augmentation(kReference, 32, 32, 42, 3, row + 1) ? 0 : 1;
   }
   BOOST_TEST(differ_by_seed > 90);
   BOOST_TEST(differ_by_epoch > 90);
@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(draws_are_spread_evenly) {
   std::vector<int> lefts(9);
   int flips = 0;
   for (int row = 0; row < 9000; ++row) {
-    const Draw draw = draw_augmentation(kReference, 1, 0, row);
+    const Draw draw = draw_augmentation(kReference, 32, 32, 1, 0, row);
     ++tops[static_cast<std::size_t>(draw.top)];
     ++lefts[static_cast<std::size_t>(draw.left)];
     flips += draw.flip ? 1 : 0;
@@ -85,8 +85,8 @@ BOOST_AUTO_TEST_CASE(draws_are_spread_evenly) {
   for (const int count : tops) BOOST_TEST(std::abs(count - 1000) < 150);
   for (const int count : lefts) BOOST_TEST(std::abs(count - 1000) < 150);
   BOOST_TEST(std::abs(flips - 4500) < 200);
-  BOOST_TEST(!draw_augmentation({4, 0}, 1, 0, 7).flip);
-  BOOST_TEST(draw_augmentation({4, 1}, 1, 0, 7).flip);
+  BOOST_TEST(!draw_augmentation({4, 0}, 32, 32, 1, 0, 7).flip);
+  BOOST_TEST(draw_augmentation({4, 1}, 32, 32, 1, 0, 7).flip);
 }
 
 BOOST_AUTO_TEST_CASE(pixels_are_cropped_flipped_and_normalised) {
@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(pixels_are_cropped_flipped_and_normalised) {
       const auto* value = batch.const_data_ptr<float>();
       int wrong = 0;
       for (const int row : rows) {
-        const Draw draw = draw_augmentation(augmentation, 9, epoch, row);
+        const Draw draw = draw_augmentation(augmentation, height, width, 9, epoch, row);
         for (int c = 0; c < channels; ++c) {
           for (int y = 0; y < height; ++y) {
             for (int x = 0; x < width; ++x) {

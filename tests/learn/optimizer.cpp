@@ -8,15 +8,6 @@
 namespace cifarpipe::learn {
 BOOST_AUTO_TEST_SUITE(optimizer)
 
-BOOST_AUTO_TEST_CASE(step_lr_is_pytorchs) {
-  BOOST_TEST(step_lr(1e-3, 10, 0.1, 0) == 1e-3);
-  BOOST_TEST(step_lr(1e-3, 10, 0.1, 9) == 1e-3);
-  BOOST_TEST(step_lr(1e-3, 10, 0.1, 10) == 1e-3 * 0.1);
-  BOOST_TEST(step_lr(1e-3, 10, 0.1, 19) == 1e-3 * 0.1);
-  BOOST_TEST(step_lr(1e-3, 10, 0.1, 35) == 1e-3 * 0.1 * 0.1 * 0.1);
-  BOOST_TEST(step_lr(0.5, 0, 0.1, 100) == 0.5);
-}
-
 struct Plain {
   double w, m = 0, v = 0;
 };
@@ -72,6 +63,44 @@ BOOST_AUTO_TEST_CASE(sgd_with_and_without_momentum) {
     p.w -= 0.01 * p.m;
   });
   check({"sgd", 0, 0}, [](Plain& p, double g, int) { p.w -= 0.01 * g; });
+}
+
+BOOST_AUTO_TEST_CASE(nesterov_looks_ahead) {
+  check({"sgd", 0.3, 0.9, true}, [](Plain& p, double g, int) {
+    const double decayed = g + 0.3 * p.w;
+    p.m = 0.9 * p.m + decayed;
+    p.w -= 0.01 * (decayed + 0.9 * p.m);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(biases_have_a_rate_of_their_own) {
+  const at::Tensor weight = at::ones({2}).set_requires_grad(true);
+  const at::Tensor bias = at::ones({2}).set_requires_grad(true);
+  OptimizerOptions options{"sgd", 0.1, 0};
+  options.bias_lr = 4;
+  Optimizer rule(options, {{"a.weight", weight}, {"a.bias", bias}});
+  for (const auto* t : {&weight, &bias}) t->mutable_grad() = at::ones({2});
+  rule.step(0.1);
+  BOOST_TEST(std::abs(weight[0].item<double>() - (1 - 0.1 * (1 + 0.1))) < 1e-6);
+  BOOST_TEST(std::abs(bias[0].item<double>() - (1 - 0.4 * (1 + 0.1 / 4))) < 1e-6);
+}
+
+BOOST_AUTO_TEST_CASE(clipping_shortens_all_gradients_together) {
+  const auto moved = [](double limit) {
+    const at::Tensor a = at::zeros({1}).set_requires_grad(true);
+    const at::Tensor b = at::zeros({1}).set_requires_grad(true);
+    OptimizerOptions options{"sgd", 0, 0};
+    options.clip_norm = limit;
+    Optimizer rule(options, {{"a", a}, {"b", b}});
+    a.mutable_grad() = at::full({1}, 3.0);
+    b.mutable_grad() = at::full({1}, 4.0);
+    rule.step(1);
+    return std::pair{-a.item<double>(), -b.item<double>()};
+  };
+  BOOST_TEST((moved(0) == std::pair{3.0, 4.0}));
+  BOOST_TEST((moved(5.1) == std::pair{3.0, 4.0}));
+  BOOST_TEST(std::abs(moved(1).first - 0.6) < 1e-6);
+  BOOST_TEST(std::abs(moved(1).second - 0.8) < 1e-6);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

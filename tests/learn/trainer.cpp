@@ -10,8 +10,8 @@ TrainOptions small_options() {
   TrainOptions options;
   options.epochs = 3;
   options.batch_size = 16;
-  options.crop_padding = 1;
-  options.lr_step = 2;
+  options.augmentation.padding = 1;
+  options.schedule.step_size = 2;
   options.seed = 42;
   return options;
 }
@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(learns_and_reports) {
   FakeHost host(temp.make("c"));
   TrainOptions options = small_options();
   options.epochs = 8;
-  options.lr_step = 0;
+  options.schedule.step_size = 0;
   Trainer trainer(options, training_data(data), host);
   trainer.run();
   const auto at = [&](TrainMetric metric, int epoch) { return host.points.at({metric, epoch}); };
@@ -75,9 +75,9 @@ BOOST_AUTO_TEST_CASE(the_loss_is_the_true_mean) {
   TrainOptions options = small_options();
   options.architecture = "linear";
   options.epochs = 1;
-  options.lr = 1e-30;
-  options.crop_padding = 0;
-  options.flip = 0;
+  options.schedule.lr = 1e-30;
+  options.augmentation.padding = 0;
+  options.augmentation.flip = 0;
   options.step_metrics = true;
   std::vector<double> losses;
   for (const int batch : {50, 16}) {
@@ -105,8 +105,8 @@ BOOST_AUTO_TEST_CASE(accumulation_equals_the_big_batch) {
   const DatasetReader data(make_small_dataset(temp, 100));
   TrainOptions options = small_options();
   options.architecture = "linear";
-  options.optimizer = "sgd";
-  options.lr = 0.1;
+  options.optimizer.rule = "sgd";
+  options.schedule.lr = 0.1;
   options.batch_size = 64;
   const at::Tensor big = flat_weights(options, data);
   options.batch_size = 16;
@@ -178,11 +178,11 @@ BOOST_AUTO_TEST_CASE(also_inside_an_open_accumulation) {
 
 BOOST_AUTO_TEST_CASE(also_with_other_rules_and_precision) {
   TrainOptions options = small_options();
-  options.optimizer = "sgd";
+  options.optimizer.rule = "sgd";
   options.bf16 = true;
   options.channels_last = false;
   check_resume(options, 3);
-  options.optimizer = "adamw";
+  options.optimizer.rule = "adamw";
   options.accumulate = 3;
   check_resume(options, 4);
 }
@@ -219,7 +219,7 @@ BOOST_AUTO_TEST_CASE(the_best_is_by_validation_accuracy) {
   FakeHost host(temp.make("c"));
   TrainOptions options = small_options();
   options.epochs = 6;
-  options.lr = 0.02;  // rough enough that the last epoch need not be the best
+  options.schedule.lr = 0.02;  // rough enough that the last epoch need not be the best
   Trainer trainer(options, training_data(data), host);
   trainer.run();
   int best = 1;
@@ -246,8 +246,8 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_stops_or_warns) {
   const DatasetReader data(make_small_dataset(temp, 60));
   TrainOptions options = small_options();
   options.architecture = "linear";
-  options.optimizer = "sgd";
-  options.lr = 1e38;
+  options.optimizer.rule = "sgd";
+  options.schedule.lr = 1e38;
   FakeHost host(temp.make("c"));
   expect_error([&] { Trainer(options, training_data(data), host).run(); },
                "no longer finite in epoch 1");

@@ -1,0 +1,222 @@
+#include "stages/train/train_params.hpp"
+
+#include <algorithm>
+
+namespace cifarpipe {
+namespace {
+
+using P = TrainParams;
+
+void add_course(Schema<P>& schema) {
+  schema.field("architecture", &P::architecture, "The network.")
+      .one_of(learn::architectures())
+      .field("epochs", &P::epochs, "Passes over the training split.")
+      .range(1, 10000)
+      .unit("epochs")
+      .field("batch_size", &P::batch_size, "Images a batch.")
+      .range(1, 65536)
+      .unit("images")
+      .field("accumulate", &P::accumulate,
+             "Batches whose gradients make one optimiser step; an epoch's last step takes what "
+             "is left, and is the mean over that.")
+      .range(1, 4096)
+      .unit("batches");
+}
+
+void add_optimizer(Schema<P>& schema) {
+  schema
+      .field("optimizer", &P::optimizer,
+             "Update rule: adam (weight decay as L2 in the gradient), adamw (decoupled), sgd.")
+      .one_of({"adam", "adamw", "sgd"})
+      .field("lr", &P::lr, "Learning rate at its peak.")
+      .range(1e-8, 100)
+      .field("weight_decay", &P::weight_decay, "Weight decay.")
+      .range(0, 10)
+      .field("momentum", &P::momentum, "Momentum; sgd only.")
+      .range(0, 0.9999)
+      .field("nesterov", &P::nesterov, "Nesterov's momentum; sgd only.")
+      .field("bias_lr", &P::bias_lr,
+             "Biases learn with this times the rate, and with the weight decay divided by it.")
+      .range(1e-3, 1e3)
+      .field("clip_norm", &P::clip_norm,
+             "All gradients together are made no longer than this; 0 = as they are.")
+      .range(0, 1e6)
+      .rule({Param("nesterov") == true}, {Param("optimizer") == "sgd", Param("momentum") > 0.0},
+            "nesterov is a kind of sgd's momentum: set optimizer = \"sgd\" and momentum above 0");
+}
+
+void add_schedule(Schema<P>& schema) {
+  schema
+      .field("schedule", &P::schedule,
+             "How the learning rate goes: constant; step (times lr_gamma every lr_step epochs); "
+             "multi_step (times lr_gamma after each of milestones); cosine or linear to lr_end; "
+             "one_cycle (cosine up for warmup epochs and down to lr_end).")
+      .one_of({"constant", "step", "multi_step", "cosine", "linear", "one_cycle"})
+      .field("lr_step", &P::lr_step, "step: epochs between two changes; 0 = never.")
+      .range(0, 10000)
+      .unit("epochs")
+      .field("lr_gamma", &P::lr_gamma, "step, multi_step: what the rate is multiplied by.")
+      .range(1e-6, 1)
+      .field("milestones", &P::milestones, "multi_step: after how many epochs it changes.")
+      .field("warmup", &P::warmup, "Epochs in which the rate first rises, step by step.")
+      .range(0, 10000)
+      .unit("epochs")
+      .field("warmup_from", &P::warmup_from, "The rise begins at this share of lr.")
+      .range(0, 1)
+      .field("lr_end", &P::lr_end, "cosine, linear, one_cycle: the share of lr left at the end.")
+      .range(0, 1)
+      .rule({}, {Param("warmup") <= Param("epochs")},
+            "the rate would still rise when training ends: warmup = {warmup} is more than epochs "
+            "= {epochs}")
+      .rule({Param("schedule") == "one_cycle"}, {Param("warmup") > 0.0},
+            "one_cycle rises before it falls: set warmup, the epochs of its rise")
+      .rule({Param("lr_end") > 0.0},
+            {Param("schedule") != "constant", Param("schedule") != "step",
+             Param("schedule") != "multi_step"},
+            "lr_end = {lr_end} has no meaning for schedule = {schedule}; it is for cosine, linear "
+            "and one_cycle");
+}
+
+void add_loss(Schema<P>& schema) {
+  schema
+      .field("label_smoothing", &P::label_smoothing,
+             "The share of the target that all classes get alike.")
+      .range(0, 0.99)
+      .field("class_weights", &P::class_weights,
+             "Weight of each class in the loss, in the dataset's order; their mean over the "
+             "images is made 1.")
+      .field("balance_classes", &P::balance_classes,
+             "Weights inverse to how often a class occurs, instead of class_weights.")
+      .field("mixup", &P::mixup,
+             "Blend images in pairs: the parameter of the Beta distribution; 0 = off.")
+      .range(0, 100)
+      .field("cutmix", &P::cutmix,
+             "Paste a box of one image into another: the parameter of the Beta distribution; 0 = "
+             "off. With mixup on too, each batch gets one of them.")
+      .range(0, 100);
+}
+
+void add_augmentation(Schema<P>& schema) {
+  schema
+      .field("crop_padding", &P::crop_padding,
+             "Pixels put around an image before a random crop of its own size.")
+      .range(0, 64)
+      .unit("pixels")
+      .field("crop_border", &P::crop_border, "What the padding is: black, or the image mirrored.")
+      .one_of({"black", "reflect"})
+      .field("flip", &P::flip, "Probability of a horizontal flip.")
+      .range(0, 1)
+      .field("alternate_flip", &P::alternate_flip,
+             "Instead of by chance, flip every image in each second epoch.")
+      .field("cutout", &P::cutout, "Side of a square set to the mean colour; 0 = none.")
+      .range(0, 1024)
+      .unit("pixels")
+      .field("brightness", &P::brightness, "Colour jitter: times 1 - x to 1 + x.")
+      .range(0, 1)
+      .field("contrast", &P::contrast, "The same about an image's mean grey.")
+      .range(0, 1)
+      .field("saturation", &P::saturation, "The same about each pixel's grey.")
+      .range(0, 1)
+      .rule({Param("alternate_flip") == true}, {Param("flip") == 0.5},
+            "alternate_flip flips every image in each second epoch: leave flip = {flip} out");
+}
+
+void add_keeping(Schema<P>& schema) {
+  schema
+      .field("averaging", &P::averaging,
+             "Average of the weights that is validated and kept: ema follows them; lookahead "
+             "also sets them to it.")
+      .one_of({"none", "ema", "lookahead"})
+      .field("average_decay", &P::average_decay, "How much of the average a step leaves.")
+      .range(0, 0.999999)
+      .field("average_every", &P::average_every, "Optimiser steps between two of its moves.")
+      .range(1, 10000)
+      .unit("steps")
+      .field("patience", &P::patience,
+             "Stop after so many epochs without a better validation accuracy; 0 = never.")
+      .range(0, 10000)
+      .unit("epochs")
+      .field("freeze", &P::freeze,
+             "Layers that stay as they begin, by the beginnings of their names: [\"conv1\"].");
+}
+
+void add_computing(Schema<P>& schema) {
+  schema
+      .field("precision", &P::precision,
+             "fp32; bf16 = convolutions and matrix products in bfloat16; auto = bf16 where the "
+             "processor is fast at it, else fp32.")
+      .one_of({"fp32", "bf16", "auto"})
+      .field("channels_last", &P::channels_last,
+             "Memory order of images: channels innermost, which is faster.")
+      .field("fusion", &P::fusion,
+             "Compute batch norm together with what surrounds it: faster, the same to rounding. "
+             "Only with channels_last.")
+      .field("on_nan", &P::on_nan, "What a loss that is no longer finite does: stop or warn.")
+      .one_of({"stop", "warn"})
+      .field("checkpoint_every", &P::checkpoint_every,
+             "Save a checkpoint after every so many epochs (and always when stopped).")
+      .range(1, 10000)
+      .unit("epochs")
+      .no_effect()
+      .field("step_metrics", &P::step_metrics,
+             "Also record the loss of every optimiser step, as step_loss.");
+}
+
+/// What the schema's rules cannot say: they do not look into arrays.
+void check_arrays(const TrainParams& p) {
+  if (!p.milestones.empty() && p.schedule != "multi_step") {
+    throw Error("milestones are for schedule = \"multi_step\", not \"" + p.schedule + "\"");
+  }
+  if (p.milestones.empty() && p.schedule == "multi_step") {
+    throw Error(
+        "schedule = \"multi_step\" needs milestones: the epochs after which the rate changes");
+  }
+  if (!std::is_sorted(p.milestones.begin(), p.milestones.end())) {
+    throw Error("milestones must ascend");
+  }
+  if (!p.class_weights.empty() && p.balance_classes) {
+    throw Error("give class_weights or balance_classes, not both");
+  }
+  for (const double weight : p.class_weights) {
+    if (!(weight >= 0)) throw Error("class_weights must not be below 0");
+  }
+}
+
+}  // namespace
+
+Schema<TrainParams> TrainParams::schema() {
+  Schema<P> all;
+  for (const auto add : {add_course, add_optimizer, add_schedule, add_loss, add_augmentation,
+                         add_keeping, add_computing}) {
+    add(all);
+  }
+  return all;
+}
+
+learn::TrainOptions TrainParams::options(const StageContext& context) const {
+  check_arrays(*this);
+  learn::TrainOptions o;
+  o.architecture = architecture;
+  o.epochs = epochs;
+  o.batch_size = batch_size;
+  o.accumulate = accumulate;
+  o.optimizer = {optimizer, weight_decay, momentum, nesterov, bias_lr, clip_norm};
+  o.schedule = {schedule, lr, lr_step, lr_gamma, milestones, warmup, warmup_from, lr_end};
+  o.augmentation = {crop_padding,   flip,      crop_border == "reflect",
+                    alternate_flip, cutout,    brightness,
+                    contrast,       saturation};
+  o.loss = {label_smoothing, class_weights, balance_classes, mixup, cutmix};
+  o.averaging = {averaging, average_decay, average_every};
+  o.patience = patience;
+  o.channels_last = channels_last;
+  o.stop_on_nan = on_nan == "stop";
+  o.checkpoint_every = checkpoint_every;
+  o.step_metrics = step_metrics;
+  o.bf16 = context.numerics().precision == "bf16";
+  o.fusion = fusion;
+  o.freeze = freeze;
+  o.seed = context.seed();
+  return o;
+}
+
+}  // namespace cifarpipe
