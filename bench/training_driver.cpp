@@ -60,6 +60,7 @@ void time_steps(const std::filesystem::path& dir, int steps, int warmup, bool bf
   PrintingHost host;
   TrainOptions options;
   options.bf16 = bf16;
+  if (const char* size = std::getenv("CIFARPIPE_BATCH")) options.batch_size = std::atoi(size);
   options.fusion = std::getenv("CIFARPIPE_NO_FUSION") == nullptr;
   if (architecture != nullptr) options.architecture = architecture;
   Trainer trainer(options, training_data(data), host);
@@ -81,8 +82,8 @@ void test(const DatasetReader& data, const std::filesystem::path& model_dir) {
       {info.height, info.width, info.channels, static_cast<std::int64_t>(info.classes.size())});
   load_weights(weights_file(model_dir), *model);
   const BatchMaker maker({info.height, info.width, info.channels, info.mean, info.std});
-  const Evaluation result = evaluate(*model, maker, data.split("test"), 256, /*bf16=*/false,
-                                     nullptr, [](std::int64_t) {});
+  const Evaluation result =
+      evaluate(*model, maker, data.split("test"), {}, nullptr, [](std::int64_t) {});
   std::printf("{\"test_accuracy\": %.4f, \"test_loss\": %.4f}\n", result.accuracy, result.loss);
 }
 

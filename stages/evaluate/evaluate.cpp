@@ -13,6 +13,7 @@ namespace {
 struct EvaluateParams {
   std::string split = "test";
   int batch_size = 256;
+  std::string tta = "none";
   std::string precision = "fp32";
 
   static Schema<EvaluateParams> schema() {
@@ -23,6 +24,9 @@ struct EvaluateParams {
         .field("batch_size", &P::batch_size, "Images a batch.")
         .range(1, 65536)
         .unit("images")
+        .field("tta", &P::tta,
+               "Test-time augmentation: flip = the mean of the logits of an image and its mirror.")
+        .one_of({"none", "flip"})
         .field("precision", &P::precision,
                "fp32; bf16 = convolutions and matrix products in bfloat16; auto = bf16 where the "
                "processor is fast at it, else fp32.")
@@ -77,11 +81,12 @@ class EvaluateStage : public Stage {
              const learn::SplitView& split, EvaluationReport& report) const {
     const bool bf16 = context.numerics().precision == "bf16";
     const learn::FlushDenormalScope flush_denormals;
+    const learn::MemoryReuseScope memory;
     // The model's own mean and std: it knows images only as they looked in its training.
     const learn::BatchMaker maker(
         {info.height, info.width, info.channels, info.mean, info.std, bf16});
     learn::evaluate(
-        model, maker, split, params_.batch_size, bf16,
+        model, maker, split, {params_.batch_size, bf16, params_.tta == "flip"},
         [&](const learn::Judgement& judgement) {
           report.add(judgement, split.index[static_cast<std::size_t>(judgement.row)]);
         },

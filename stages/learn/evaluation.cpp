@@ -1,6 +1,8 @@
 #include "stages/learn/evaluation.hpp"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/flip.h>
 
 #include <algorithm>
 #include <cmath>
@@ -28,25 +30,32 @@ Judgement judge(std::span<const float> logits, std::int32_t label) {
   return out;
 }
 
-Evaluation evaluate(Model& model, const BatchMaker& maker, const SplitView& split,
-                    std::int64_t batch_size, bool bf16,
+namespace {
+
+at::Tensor answer(const Model& model, const at::Tensor& images, const EvaluationOptions& options) {
+  const AutocastScope autocast(options.bf16);
+  const ForwardPass pass;
+  const at::Tensor plain = model.forward(images, pass).to(at::kFloat);
+  if (!options.flip) return plain.contiguous();
+  const at::Tensor mirrored = model.forward(at::flip(images, {3}), pass).to(at::kFloat);
+  return at::add(plain, mirrored).mul_(0.5).contiguous();
+}
+
+}  // namespace
+
+Evaluation evaluate(const Model& model, const BatchMaker& maker, const SplitView& split,
+                    const EvaluationOptions& options,
                     const std::function<void(const Judgement&)>& each,
                     const std::function<void(std::int64_t done)>& between) {
   const at::NoGradGuard no_grad;
   double loss = 0;
   std::int64_t correct = 0;
   std::vector<std::int32_t> rows;
-  for (std::int64_t at = 0; at < split.count; at += batch_size) {
+  for (std::int64_t at = 0; at < split.count; at += options.batch_size) {
     between(at);
-    rows.resize(static_cast<std::size_t>(std::min(batch_size, split.count - at)));
+    rows.resize(static_cast<std::size_t>(std::min(options.batch_size, split.count - at)));
     std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(at));
-    at::Tensor logits;
-    {
-      const AutocastScope autocast(bf16);
-      ForwardPass pass;
-      logits = model.forward(maker.plain(split, rows), pass);
-    }
-    logits = logits.to(at::kFloat).contiguous();
+    const at::Tensor logits = answer(model, maker.plain(split, rows), options);
     const auto classes = static_cast<std::size_t>(logits.size(1));
     const float* values = logits.const_data_ptr<float>();
     for (const auto row : rows) {

@@ -32,9 +32,15 @@ struct Evaluation {
   std::int64_t images = 0;
 };
 
+struct EvaluationOptions {
+  std::int64_t batch_size = 256;
+  bool bf16 = false;
+  bool flip = false;  ///< Test-time augmentation: logits are the mean over an image and its mirror.
+};
+
 /// `each` gets every image in order; `between` is called before each batch and may throw.
-Evaluation evaluate(Model& model, const BatchMaker& maker, const SplitView& split,
-                    std::int64_t batch_size, bool bf16,
+Evaluation evaluate(const Model& model, const BatchMaker& maker, const SplitView& split,
+                    const EvaluationOptions& options,
                     const std::function<void(const Judgement&)>& each,
                     const std::function<void(std::int64_t done)>& between);
 

@@ -12,6 +12,8 @@
 
 #include <cmath>
 
+#include "stages/learn/muon.hpp"
+
 namespace cifarpipe::learn {
 namespace {
 
@@ -37,26 +39,37 @@ void adamw(at::TensorList parameters, at::TensorList gradients, at::TensorList f
 Optimizer::Optimizer(OptimizerOptions options, const std::vector<NamedTensor>& parameters)
     : options_(std::move(options)) {
   const at::NoGradGuard no_grad;
-  if (options_.rule != "adam" && options_.rule != "adamw" && options_.rule != "sgd") {
+  if (options_.rule != "adam" && options_.rule != "adamw" && options_.rule != "sgd" &&
+      options_.rule != "muon") {
     throw Error("there is no optimizer '" + options_.rule + "'");
   }
-  Group all{1, options_.weight_decay, {}, {}, {}, {}, {}};
-  Group biases{options_.bias_lr, options_.weight_decay / options_.bias_lr, {}, {}, {}, {}, {}};
+  Group all{1, options_.weight_decay, false, {}, {}, {}, {}, {}};
+  Group biases = all;
+  biases.lr_factor = options_.bias_lr;
+  biases.weight_decay /= options_.bias_lr;
+  Group filters = all;
+  filters.lr_factor = options_.muon_lr;
+  filters.muon = true;
   for (const auto& parameter : parameters) {
-    const bool apart = options_.bias_lr != 1 && parameter.name.ends_with(".bias");
-    add(apart ? biases : all, parameter);
+    if (options_.rule == "muon" && parameter.tensor.dim() == 4) {
+      add(filters, parameter);
+    } else {
+      const bool apart = options_.bias_lr != 1 && parameter.name.ends_with(".bias");
+      add(apart ? biases : all, parameter);
+    }
   }
-  for (Group* group : {&all, &biases}) {
+  for (Group* group : {&all, &biases, &filters}) {
     if (!group->parameters.empty()) groups_.push_back(std::move(*group));
   }
 }
 
 void Optimizer::add(Group& group, const NamedTensor& parameter) {
-  const bool adam = options_.rule != "sgd";
+  const bool adam = options_.rule.starts_with("adam");
   group.names.push_back(parameter.name);
   group.parameters.push_back(parameter.tensor);
   // The fused kernels walk through memory, so all must lie as the parameter does.
-  if (adam || options_.momentum != 0) group.first.push_back(at::zeros_like(parameter.tensor));
+  if (adam || group.muon || options_.momentum != 0)
+    group.first.push_back(at::zeros_like(parameter.tensor));
   if (!adam) return;
   group.second.push_back(at::zeros_like(parameter.tensor));
   group.steps.push_back(at::zeros({}, at::kFloat));
@@ -87,7 +100,13 @@ void Optimizer::move(Group& group, double lr) {
   std::vector<at::Tensor> gradients;
   gradients.reserve(group.parameters.size());
   for (const at::Tensor& parameter : group.parameters) gradients.push_back(parameter.grad());
-  if (options_.rule == "sgd") {
+  if (group.muon) {
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      muon_step(group.parameters[i], gradients[i], group.first[i], lr, options_.muon_momentum);
+    }
+    return;
+  }
+  if (!options_.rule.starts_with("adam")) {
     // A momentum of zeros becomes the gradient itself, as PyTorch's first step has it.
     at::_fused_sgd_(group.parameters, gradients, group.first, group.weight_decay, options_.momentum,
                     lr, /*dampening=*/0, options_.nesterov,

@@ -11,12 +11,16 @@
 namespace cifarpipe::learn {
 
 struct OptimizerOptions {
-  std::string rule = "adam";  ///< "adam" (L2 in the gradient), "adamw" (decoupled) or "sgd".
+  /// "adam" (L2 in the gradient), "adamw" (decoupled), "sgd", or "muon": muon.hpp for the filters
+  /// of convolutions, sgd for the rest.
+  std::string rule = "adam";
   double weight_decay = 1e-4;
-  double momentum = 0.9;  ///< sgd only; 0 = none.
-  bool nesterov = false;  ///< sgd only.
+  double momentum = 0.9;  ///< sgd, and muon's sgd; 0 = none.
+  bool nesterov = false;  ///< The same.
   /// Biases move with this times the learning rate, and with the weight decay divided by it.
   double bias_lr = 1;
+  double muon_lr = 1;  ///< Filters move with this times the learning rate.
+  double muon_momentum = 0.6;
   double clip_norm = 0;  ///< All gradients together are made no longer than this; 0 = as they are.
 };
 
@@ -34,6 +38,7 @@ class Optimizer {
   struct Group {
     double lr_factor = 1;
     double weight_decay = 0;
+    bool muon = false;
     std::vector<std::string> names;
     std::vector<at::Tensor> parameters;
     std::vector<at::Tensor> first;   ///< adam: mean of the gradient; sgd: momentum.

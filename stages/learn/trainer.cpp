@@ -265,7 +265,7 @@ void Trainer::report_progress(double loss) {
 
 Evaluation Trainer::validate() {
   const AveragedScope averaged(*averaging_);
-  return evaluate(*model_, maker_, *data_.validation, kValidationBatch, options_.bf16, nullptr,
+  return evaluate(*model_, maker_, *data_.validation, {kValidationBatch, options_.bf16}, nullptr,
                   [this](std::int64_t) { stop_if_requested(); });
 }
 

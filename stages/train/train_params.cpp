@@ -26,23 +26,29 @@ void add_course(Schema<P>& schema) {
 void add_optimizer(Schema<P>& schema) {
   schema
       .field("optimizer", &P::optimizer,
-             "Update rule: adam (weight decay as L2 in the gradient), adamw (decoupled), sgd.")
-      .one_of({"adam", "adamw", "sgd"})
+             "Update rule: adam (weight decay as L2 in the gradient), adamw (decoupled), sgd, muon "
+             "(orthogonalised momentum for the filters of convolutions, sgd for the rest).")
+      .one_of({"adam", "adamw", "sgd", "muon"})
       .field("lr", &P::lr, "Learning rate at its peak.")
       .range(1e-8, 100)
       .field("weight_decay", &P::weight_decay, "Weight decay.")
       .range(0, 10)
-      .field("momentum", &P::momentum, "Momentum; sgd only.")
+      .field("momentum", &P::momentum, "Momentum; sgd and muon's sgd.")
       .range(0, 0.9999)
-      .field("nesterov", &P::nesterov, "Nesterov's momentum; sgd only.")
+      .field("nesterov", &P::nesterov, "Nesterov's momentum; the same.")
       .field("bias_lr", &P::bias_lr,
              "Biases learn with this times the rate, and with the weight decay divided by it.")
       .range(1e-3, 1e3)
+      .field("muon_lr", &P::muon_lr, "muon: the filters' learning rate at its peak.")
+      .range(1e-8, 100)
+      .field("muon_momentum", &P::muon_momentum, "muon: the filters' momentum.")
+      .range(0, 0.9999)
       .field("clip_norm", &P::clip_norm,
              "All gradients together are made no longer than this; 0 = as they are.")
       .range(0, 1e6)
-      .rule({Param("nesterov") == true}, {Param("optimizer") == "sgd", Param("momentum") > 0.0},
-            "nesterov is a kind of sgd's momentum: set optimizer = \"sgd\" and momentum above 0");
+      .rule({Param("nesterov") == true},
+            {Param("optimizer") != "adam", Param("optimizer") != "adamw", Param("momentum") > 0.0},
+            "nesterov is a kind of momentum, which {optimizer} with momentum = {momentum} has not");
 }
 
 void add_schedule(Schema<P>& schema) {
@@ -200,7 +206,8 @@ learn::TrainOptions TrainParams::options(const StageContext& context) const {
   o.epochs = epochs;
   o.batch_size = batch_size;
   o.accumulate = accumulate;
-  o.optimizer = {optimizer, weight_decay, momentum, nesterov, bias_lr, clip_norm};
+  o.optimizer = {optimizer, weight_decay, momentum,      nesterov,
+                 bias_lr,   muon_lr / lr, muon_momentum, clip_norm};
   o.schedule = {schedule, lr, lr_step, lr_gamma, milestones, warmup, warmup_from, lr_end};
   o.augmentation = {crop_padding,   flip,      crop_border == "reflect",
                     alternate_flip, cutout,    brightness,

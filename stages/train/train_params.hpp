@@ -23,6 +23,8 @@ struct TrainParams {
   double momentum = kDefault.optimizer.momentum;
   bool nesterov = kDefault.optimizer.nesterov;
   double bias_lr = kDefault.optimizer.bias_lr;
+  double muon_lr = 0.24;
+  double muon_momentum = kDefault.optimizer.muon_momentum;
   double clip_norm = kDefault.optimizer.clip_norm;
 
   std::string schedule = kDefault.schedule.rule;

@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include "stages/learn/muon.hpp"
 #include "tests/learn/learn_fixture.hpp"
 
 namespace cifarpipe::learn {
@@ -101,6 +102,30 @@ BOOST_AUTO_TEST_CASE(clipping_shortens_all_gradients_together) {
   BOOST_TEST((moved(5.1) == std::pair{3.0, 4.0}));
   BOOST_TEST(std::abs(moved(1).first - 0.6) < 1e-6);
   BOOST_TEST(std::abs(moved(1).second - 0.8) < 1e-6);
+}
+
+BOOST_AUTO_TEST_CASE(muon_orthogonalises_filters_and_leaves_the_rest_to_sgd) {
+  at::manual_seed(2);
+  for (const auto& [rows, columns] : {std::pair{16, 90}, {90, 16}}) {
+    const at::Tensor values = at::linalg_svdvals(orthogonalised(at::randn({rows, columns})));
+    BOOST_TEST(values.min().item<double>() > 0.5);
+    BOOST_TEST(values.max().item<double>() < 1.3);
+  }
+  const at::Tensor filters =
+      at::randn({8, 4, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast).set_requires_grad(true);
+  const at::Tensor head = at::ones({3, 2}).set_requires_grad(true);
+  OptimizerOptions options{"muon", 0, 0};
+  options.muon_lr = 5;
+  Optimizer rule(options, {{"conv.weight", filters}, {"head.weight", head}});
+  const at::Tensor before = filters.detach().clone();
+  filters.mutable_grad() = at::randn({8, 4, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast);
+  head.mutable_grad() = at::ones({3, 2});
+  const at::Tensor gradient = filters.grad().clone();
+  rule.step(0.1);
+  BOOST_TEST(at::allclose(head, at::full({3, 2}, 0.9)));
+  const at::Tensor scaled = before * (std::sqrt(8.0) / before.norm().item<double>());
+  const at::Tensor update = orthogonalised(gradient.reshape({8, -1})).reshape({8, 4, 3, 3});
+  BOOST_TEST(at::allclose(filters, scaled - update * 0.5, 1e-4, 1e-5));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

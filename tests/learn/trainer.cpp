@@ -237,7 +237,7 @@ BOOST_AUTO_TEST_CASE(the_best_is_by_validation_accuracy) {
   const DatasetInfo info = data.info();
   const BatchMaker maker({8, 8, 3, info.mean, info.std});
   const Evaluation again =
-      evaluate(*model, maker, data.split("validation"), 7, false, nullptr, [](std::int64_t) {});
+      evaluate(*model, maker, data.split("validation"), {7}, nullptr, [](std::int64_t) {});
   BOOST_TEST(again.accuracy == host.points.at({TrainMetric::val_accuracy, best}));
 }
 
