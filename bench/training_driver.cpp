@@ -4,6 +4,7 @@
 //   training_driver data DIR COUNT                      random images in CIFAR-10's shape
 //   training_driver time DIR STEPS WARMUP PRECISION THREADS [ARCHITECTURE]
 //       images per second, as JSON; without fusion where CIFARPIPE_NO_FUSION is set
+//   training_driver batches DIR COUNT PRECISION   augmented batches alone, on one thread, as JSON
 //   training_driver train DIR OUT EPOCHS PRECISION THREADS    trains and writes OUT/{model,last}
 //   training_driver test DIR MODEL THREADS                    accuracy on the split 'test'
 #include <ATen/Parallel.h>
@@ -75,6 +76,26 @@ void time_steps(const std::filesystem::path& dir, int steps, int warmup, bool bf
               steps * options.batch_size / seconds, steps, at::get_num_threads());
 }
 
+/// Augmented batches alone, on one thread.
+void time_batches(const std::filesystem::path& dir, int count, bool bf16) {
+  const DatasetReader data(dir);
+  const DatasetInfo& info = data.info();
+  const BatchMaker maker({info.height, info.width, info.channels, info.mean, info.std, bf16});
+  const auto rows = shuffled_rows(1, 0, data.split("train").count);
+  const MemoryReuseScope memory;
+  constexpr std::size_t kSize = 128;
+  double began = 0;
+  for (int i = -20; i < count; ++i) {
+    if (i == 0) began = now_seconds();
+    const auto at = static_cast<std::size_t>(i + 20) * kSize % (rows.size() - kSize);
+    const at::Tensor batch =
+        maker.augmented(data.split("train"), std::span(rows).subspan(at, kSize), {}, 1, 0);
+    if (batch.numel() == 0) return;
+  }
+  std::printf("{\"images_per_second\": %.0f, \"threads\": %d}\n",
+              static_cast<double>(count * kSize) / (now_seconds() - began), at::get_num_threads());
+}
+
 void test(const DatasetReader& data, const std::filesystem::path& model_dir) {
   const ModelInfo info = read_model_info(model_dir);
   const auto model = make_model(
@@ -115,6 +136,9 @@ int run(int argc, char** argv) {
     prepare(argv[6]);
     time_steps(argv[2], std::atoi(argv[3]), std::atoi(argv[4]), std::string(argv[5]) == "bf16",
                argc > 7 ? argv[7] : nullptr);
+  } else if (is("batches", 5)) {
+    prepare("1");
+    time_batches(argv[2], std::atoi(argv[3]), std::string(argv[4]) == "bf16");
   } else if (is("train", 7)) {
     prepare(argv[6]);
     train(argv[2], argv[3], std::atoi(argv[4]), std::string(argv[5]) == "bf16");

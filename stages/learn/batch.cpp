@@ -2,11 +2,12 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <c10/util/BFloat16.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+
+#include "stages/learn/fused_kernels.hpp"
 
 namespace cifarpipe::learn {
 namespace {
@@ -30,25 +31,33 @@ struct Scratch {
   explicit Scratch(const BatchFormat& format)
       : rows(static_cast<std::size_t>(format.height)),
         columns(static_cast<std::size_t>(format.width)),
-        image(static_cast<std::size_t>(format.height * format.width * format.channels)) {}
+        coloured(static_cast<std::size_t>(format.height * format.width * format.channels)),
+        cropped(coloured.size()) {}
   std::vector<int> rows;
   std::vector<int> columns;
-  std::vector<std::uint8_t> image;
+  std::vector<std::uint8_t> coloured;
+  std::vector<std::uint8_t> cropped;
 };
 
-/// One image from `in` to `out`, both height x width x channels. Template over the channels, so
-/// that the compiler knows the stride of the usual ones; 0 = ask at run time.
-template <int kChannels, class T>
-void copy_image(const std::uint8_t* in, T* out, const T* table, const BatchFormat& format,
+/// The crop of one image, height x width x channels bytes. Template over the channels, so that the
+/// compiler knows the stride of the usual ones; 0 = ask at run time.
+template <int kChannels>
+void crop_image(const std::uint8_t* in, std::uint8_t* out, const BatchFormat& format,
                 const Scratch& scratch) {
   const int channels = kChannels > 0 ? kChannels : static_cast<int>(format.channels);
   const std::int64_t stride = format.width * channels;
   for (const int from : scratch.rows) {
-    const std::uint8_t* row = in + std::max(from, 0) * stride;
+    if (from < 0) {
+      std::fill(out, out + stride, std::uint8_t{0});
+      out += stride;
+      continue;
+    }
+    const std::uint8_t* row = in + from * stride;
     for (const int column : scratch.columns) {
-      const bool black = from < 0 || column < 0;
       const std::uint8_t* pixel = row + static_cast<std::int64_t>(std::max(column, 0)) * channels;
-      for (int c = 0; c < channels; ++c) *out++ = table[c * 256 + (black ? 0 : pixel[c])];
+      for (int c = 0; c < channels; ++c) {
+        *out++ = column < 0 ? std::uint8_t{0} : pixel[c];
+      }
     }
   }
 }
@@ -103,36 +112,25 @@ void cut_out(T* image, const BatchFormat& format, int side, const Draw& draw) {
   }
 }
 
-template <class T>
-void copy_images(const SplitView& split, std::span<const std::int32_t> rows, T* out, const T* table,
-                 const BatchFormat& format, const Augmentation& augmentation,
-                 const std::vector<Draw>& draws) {
-  const std::int64_t size = format.height * format.width * format.channels;
-  const Draw centred{augmentation.padding, augmentation.padding};
-  const auto copy = format.channels == 3   ? copy_image<3, T>
-                    : format.channels == 1 ? copy_image<1, T>
-                                           : copy_image<0, T>;
+/// Where the pixels of one image are to be read: the image itself where nothing moves them.
+const std::uint8_t* prepared(const std::uint8_t* image, const BatchFormat& format,
+                             const Augmentation& augmentation, const Draw& draw, Scratch& scratch) {
   const bool colour =
       augmentation.brightness > 0 || augmentation.contrast > 0 || augmentation.saturation > 0;
-  const auto height = static_cast<int>(format.height);
-  const auto width = static_cast<int>(format.width);
-  at::parallel_for(0, static_cast<std::int64_t>(rows.size()), 16, [&](auto begin, auto end) {
-    Scratch scratch(format);
-    for (std::int64_t i = begin; i < end; ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      const Draw& draw = draws.empty() ? centred : draws[at];
-      map_side(scratch.rows, height, draw.top - augmentation.padding, augmentation.reflect, false);
-      map_side(scratch.columns, width, draw.left - augmentation.padding, augmentation.reflect,
-               draw.flip);
-      const std::uint8_t* image = split.images.data() + rows[at] * size;
-      if (colour) {
-        jitter(image, scratch.image, static_cast<int>(format.channels), draw);
-        image = scratch.image.data();
-      }
-      copy(image, out + i * size, table, format, scratch);
-      if (augmentation.cutout > 0) cut_out(out + i * size, format, augmentation.cutout, draw);
-    }
-  });
+  if (colour) {
+    jitter(image, scratch.coloured, static_cast<int>(format.channels), draw);
+    image = scratch.coloured.data();
+  }
+  const int down = draw.top - augmentation.padding;
+  const int right = draw.left - augmentation.padding;
+  if (down == 0 && right == 0 && !draw.flip) return image;
+  map_side(scratch.rows, static_cast<int>(format.height), down, augmentation.reflect, false);
+  map_side(scratch.columns, static_cast<int>(format.width), right, augmentation.reflect, draw.flip);
+  const auto crop = format.channels == 3   ? crop_image<3>
+                    : format.channels == 1 ? crop_image<1>
+                                           : crop_image<0>;
+  crop(image, scratch.cropped.data(), format, scratch);
+  return scratch.cropped.data();
 }
 
 }  // namespace
@@ -169,13 +167,10 @@ Draw draw_augmentation(const Augmentation& augmentation, std::int64_t height, st
 }
 
 BatchMaker::BatchMaker(BatchFormat format) : format_(std::move(format)) {
-  for (std::size_t c = 0; c < static_cast<std::size_t>(format_.channels); ++c) {
-    const auto mean = static_cast<float>(format_.mean[c]);
-    const auto std = static_cast<float>(format_.std[c]);
-    for (int v = 0; v < 256; ++v) {
-      const float value = (static_cast<float>(v) / 255.0F - mean) / std;
-      table_.push_back(value);
-      table16_.push_back(c10::BFloat16(value).x);
+  for (std::int64_t x = 0; x < format_.width; ++x) {
+    for (std::size_t c = 0; c < static_cast<std::size_t>(format_.channels); ++c) {
+      mean_.push_back(static_cast<float>(format_.mean[c]));
+      deviation_.push_back(static_cast<float>(format_.std[c]));
     }
   }
 }
@@ -202,13 +197,29 @@ at::Tensor BatchMaker::make(const SplitView& split, std::span<const std::int32_t
   const auto count = static_cast<std::int64_t>(rows.size());
   at::Tensor out = at::empty({count, format_.height, format_.width, format_.channels},
                              format_.bf16 ? at::kBFloat16 : at::kFloat);
-  if (format_.bf16) {
-    copy_images(split, rows, static_cast<std::uint16_t*>(out.data_ptr()), table16_.data(), format_,
-                augmentation, draws);
-  } else {
-    copy_images(split, rows, out.mutable_data_ptr<float>(), table_.data(), format_, augmentation,
-                draws);
-  }
+  const std::int64_t size = format_.height * format_.width * format_.channels;
+  const std::int64_t bytes = size * (format_.bf16 ? 2 : 4);
+  const Draw centred{augmentation.padding, augmentation.padding};
+  auto* to = static_cast<char*>(out.mutable_data_ptr());
+  const FusedKernels& kernels = fused_kernels(format_.bf16);
+  at::parallel_for(0, count, 16, [&](std::int64_t begin, std::int64_t end) {
+    Scratch scratch(format_);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const Draw& draw = draws.empty() ? centred : draws[at];
+      const std::uint8_t* image =
+          prepared(split.images.data() + rows[at] * size, format_, augmentation, draw, scratch);
+      kernels.normalise(image, format_.height, format_.width * format_.channels, mean_.data(),
+                        deviation_.data(), to + i * bytes);
+      if (augmentation.cutout == 0) continue;
+      if (format_.bf16) {
+        cut_out(reinterpret_cast<std::uint16_t*>(to + i * bytes), format_, augmentation.cutout,
+                draw);
+      } else {
+        cut_out(reinterpret_cast<float*>(to + i * bytes), format_, augmentation.cutout, draw);
+      }
+    }
+  });
   out = out.permute({0, 3, 1, 2});
   return format_.channels_last ? out : out.contiguous();
 }

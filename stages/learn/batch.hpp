@@ -76,8 +76,8 @@ class BatchMaker {
                   const Augmentation& augmentation, const std::vector<Draw>& draws) const;
 
   BatchFormat format_;
-  std::vector<float> table_;            ///< channel x 256
-  std::vector<std::uint16_t> table16_;  ///< The same as bfloat16.
+  std::vector<float> mean_;       ///< For each place of a row of an image.
+  std::vector<float> deviation_;  ///< The same.
 };
 
 }  // namespace cifarpipe::learn

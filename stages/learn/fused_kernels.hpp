@@ -1,4 +1,4 @@
-// The loops of fused_norm.cpp and max_pool.cpp: plain memory in, plain memory out, one range of
+// The loops of fused_norm.cpp and batch.cpp: plain memory in, plain memory out, one range of
 // rows a call, so that the caller can spread rows over threads. Compiled once for each instruction
 // set and chosen by the processor. Channels are innermost everywhere, so vectors run over channels
 // and every instruction set adds up in the same order: the same bits.
@@ -68,6 +68,10 @@ struct FusedKernels {
                    std::int64_t end);
   void (*pool_forward)(const PoolPass& pass, std::int64_t begin, std::int64_t end);
   void (*pool_backward)(const PoolPass& pass, std::int64_t begin, std::int64_t end);
+  /// Rows of `size` bytes to (byte / 255 - mean) / deviation, each place in a row with numbers of
+  /// its own. The bits are those of the same sum in scalar float.
+  void (*normalise)(const std::uint8_t* bytes, std::int64_t rows, std::int64_t size,
+                    const float* mean, const float* deviation, void* out);
 };
 
 /// The best that this processor runs.
