@@ -3,6 +3,8 @@
 
 #include "pipeline/stage.hpp"
 #include "plugins/plugin.hpp"
+#include "stages/evaluate/duplicates.hpp"
+#include "stages/evaluate/pictures.hpp"
 #include "stages/evaluate/report.hpp"
 #include "stages/learn/compute_scope.hpp"
 #include "stages/vision/plots.hpp"
@@ -13,8 +15,13 @@ namespace {
 struct EvaluateParams {
   std::string split = "test";
   int batch_size = 256;
-  std::string tta = "none";
   std::string precision = "fp32";
+  std::string tta = "none";
+  int top_k = 5;
+  int calibration_bins = 15;
+  std::string duplicates;
+  int mistakes = 32;
+  int saliency = 8;
 
   static Schema<EvaluateParams> schema() {
     using P = EvaluateParams;
@@ -24,13 +31,34 @@ struct EvaluateParams {
         .field("batch_size", &P::batch_size, "Images a batch.")
         .range(1, 65536)
         .unit("images")
-        .field("tta", &P::tta,
-               "Test-time augmentation: flip = the mean of the logits of an image and its mirror.")
-        .one_of({"none", "flip"})
         .field("precision", &P::precision,
                "fp32; bf16 = convolutions and matrix products in bfloat16; auto = bf16 where the "
                "processor is fast at it, else fp32.")
-        .one_of({"fp32", "bf16", "auto"});
+        .one_of({"fp32", "bf16", "auto"})
+        .field("tta", &P::tta,
+               "Test-time augmentation: flip = the mean of the logits of an image and of its "
+               "mirror image.")
+        .one_of({"none", "flip"})
+        .field("top_k", &P::top_k,
+               "topk_accuracy counts a label among this many likeliest classes as right.")
+        .range(1, 1000)
+        .unit("classes")
+        .field("calibration_bins", &P::calibration_bins,
+               "Bins of confidence for the calibration error and the reliability diagram.")
+        .range(2, 100)
+        .unit("bins")
+        .field("duplicates", &P::duplicates,
+               "CSV list (column TestID) of test images that have a near-duplicate in the training "
+               "split; empty = the dataset's own duplicates.csv, if it has one.")
+        .input_path()
+        .field("mistakes", &P::mistakes, "Images on the sheet of the worst mistakes; 0 = none.")
+        .range(0, 400)
+        .unit("images")
+        .field("saliency", &P::saliency,
+               "Worst mistakes of which a picture shows the pixels that the answer hung on; 0 = "
+               "none.")
+        .range(0, 100)
+        .unit("images");
   }
 };
 
@@ -44,17 +72,31 @@ class EvaluateStage : public Stage {
     using Goal = MetricInfo::Goal;
     StageDescription d;
     d.name = "evaluate";
-    d.summary = "Judges a classifier on a split: accuracy, confusion, every prediction.";
+    d.summary = "Judges a classifier on a split: accuracy, confusion, calibration, every answer.";
+    d.revision = 2;
     d.numerics.precision = true;
     d.numerics.threads = true;
     d.inputs = {{"model", "model/classifier", "The weights."},
-                {"data", "dataset/images", "Images of the model's size, with its classes."}};
+                {"data", "dataset/images",
+                 "Images of the model's size, with its classes or those that it groups."}};
     d.outputs = {{"report", "report/evaluation",
-                  "summary.json, confusion.csv and .png, per_class.csv, predictions.csv."}};
+                  "summary.json, per_class.csv, predictions.csv, confusion and calibration (.csv, "
+                  ".png), mistakes.png, saliency.png."}};
     d.metrics = {
         {"loss", Goal::minimize, "Mean cross entropy."},
         {"accuracy", Goal::maximize, "Fraction of images answered right."},
+        {"accuracy_low", Goal::none, "Lower end of its 95 % interval (Wilson)."},
+        {"accuracy_high", Goal::none, "Upper end of it."},
+        {"accuracy_without_duplicates", Goal::maximize,
+         "Accuracy on the images that have no near-duplicate in the training split."},
+        {"duplicates", Goal::none, "Images that have one."},
         {"top5_accuracy", Goal::maximize, "How often the label is among the five likeliest."},
+        {"topk_accuracy", Goal::maximize, "How often it is among the top_k likeliest."},
+        {"macro_precision", Goal::maximize, "Mean precision of the classes that have images."},
+        {"macro_recall", Goal::maximize, "Their mean recall."},
+        {"macro_f1", Goal::maximize, "Their mean F1."},
+        {"calibration_error", Goal::minimize,
+         "Expected calibration error: mean distance of confidence and accuracy."},
         {"class_accuracy/*", Goal::maximize, "Accuracy on the images of one class."}};
     return d;
   }
@@ -63,17 +105,23 @@ class EvaluateStage : public Stage {
     const std::filesystem::path& model_dir = *context.input("model");
     const learn::DatasetReader data(*context.input("data"));
     const learn::ModelInfo info = learn::read_model_info(model_dir);
-    learn::require_fit(info, data.info());
-    const learn::SplitView& split = data.split(params_.split);
+    const std::vector<std::int32_t> classes = learn::fit_labels(info, data.info());
+    learn::SplitView split = data.split(params_.split);
     if (split.count == 0) throw Error("the split '" + params_.split + "' has no images");
+    std::vector<std::int32_t> labels(split.labels.begin(), split.labels.end());
+    for (std::int32_t& label : labels) label = classes[static_cast<std::size_t>(label)];
+    split.labels = labels;
 
     const learn::ModelShape shape{info.height, info.width, info.channels,
                                   static_cast<std::int64_t>(info.classes.size())};
     const auto model = learn::make_model(info.architecture, shape);
     learn::load_weights(learn::weights_file(model_dir), *model);
-    EvaluationReport report(params_.split, info);
+    EvaluationReport report({params_.split, params_.tta, params_.top_k, params_.calibration_bins},
+                            info);
     judge(context, *model, info, split, report);
+    leave_out_duplicates(context, report);
     publish(context, info, report);
+    draw(context, *model, info, split, report);
   }
 
  private:
@@ -97,11 +145,40 @@ class EvaluateStage : public Stage {
         });
   }
 
+  void leave_out_duplicates(StageContext& context, EvaluationReport& report) const {
+    std::filesystem::path list = params_.duplicates;
+    if (list.empty()) {
+      list = *context.input("data") / "duplicates.csv";
+      if (params_.split == "train" || !std::filesystem::exists(list)) return;
+    }
+    report.leave_out(read_duplicates(list, params_.split));
+    const auto& rest = *report.without_duplicates();
+    context.metric("duplicates", 0, static_cast<double>(rest.duplicates));
+    if (rest.images == 0) {
+      context.warn("every image has a near-duplicate in the training split");
+      return;
+    }
+    context.metric("accuracy_without_duplicates", 0, rest.accuracy());
+    context.info(fmt::format("accuracy {:.4f} without {} near-duplicates of training images",
+                             rest.accuracy(), rest.duplicates));
+  }
+
   void publish(StageContext& context, const learn::ModelInfo& info,
                const EvaluationReport& report) const {
-    context.metric("loss", 0, report.loss());
-    context.metric("accuracy", 0, report.accuracy());
-    context.metric("top5_accuracy", 0, report.top5_accuracy());
+    const learn::Interval interval = report.interval();
+    const learn::MacroMetrics macro = report.macro();
+    const std::pair<const char*, double> figures[] = {
+        {"loss", report.loss()},
+        {"accuracy", report.accuracy()},
+        {"accuracy_low", interval.low},
+        {"accuracy_high", interval.high},
+        {"top5_accuracy", report.top5_accuracy()},
+        {"topk_accuracy", report.topk_accuracy()},
+        {"macro_precision", macro.precision},
+        {"macro_recall", macro.recall},
+        {"macro_f1", macro.f1},
+        {"calibration_error", report.calibration().expected_error()}};
+    for (const auto& [name, value] : figures) context.metric(name, 0, value);
     for (std::size_t label = 0; label < info.classes.size(); ++label) {
       const auto images = report.class_images(label);
       if (images == 0) continue;  // there is no accuracy to tell
@@ -109,13 +186,25 @@ class EvaluateStage : public Stage {
           "class_accuracy/" + info.classes[label], 0,
           static_cast<double>(report.class_correct(label)) / static_cast<double>(images));
     }
+    report.write(context.output("report"));
+    context.info(fmt::format(
+        "accuracy {:.4f} (95 %: {:.4f} to {:.4f}) on {} {} images, loss {:.4f}, F1 {:.4f}, "
+        "calibration error {:.4f}",
+        report.accuracy(), interval.low, interval.high, report.images(), params_.split,
+        report.loss(), macro.f1, report.calibration().expected_error()));
+  }
+
+  void draw(StageContext& context, learn::Model& model, const learn::ModelInfo& info,
+            const learn::SplitView& split, const EvaluationReport& report) const {
     const std::filesystem::path& out = context.output("report");
-    report.write(out);
-    const std::string figures = fmt::format("accuracy {:.4f} on {} {} images", report.accuracy(),
-                                            report.images(), params_.split);
-    vision::draw_confusion_matrix(out / "confusion.png", info.classes, report.counts(), figures);
-    context.info(fmt::format("{}, loss {:.4f}, top-5 {:.4f}", figures, report.loss(),
-                             report.top5_accuracy()));
+    const std::string title = fmt::format("accuracy {:.4f} on {} {} images", report.accuracy(),
+                                          report.images(), params_.split);
+    vision::draw_confusion_matrix(out / "confusion.png", info.classes, report.counts(), title);
+    draw_calibration(out / "calibration.png", report);
+    draw_mistakes(out / "mistakes.png", report, info, split,
+                  static_cast<std::size_t>(params_.mistakes));
+    draw_saliency(out / "saliency.png", report, info, split, model,
+                  static_cast<std::size_t>(params_.saliency));
   }
 
   EvaluateParams params_;
@@ -124,6 +213,6 @@ class EvaluateStage : public Stage {
 }  // namespace
 }  // namespace cifarpipe
 
-CIFARPIPE_PLUGIN("evaluate", "1.0.0", [](cifarpipe::StageRegistry& registry) {
+CIFARPIPE_PLUGIN("evaluate", "1.1.0", [](cifarpipe::StageRegistry& registry) {
   registry.add<cifarpipe::EvaluateStage>();
 })

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace cifarpipe {
@@ -21,18 +22,51 @@ double ratio(std::int64_t part, std::int64_t whole) {
 
 }  // namespace
 
-EvaluationReport::EvaluationReport(std::string split, learn::ModelInfo model)
-    : split_(std::move(split)),
+double EvaluationReport::WithoutDuplicates::accuracy() const {
+  return ratio(correct, images);
+}
+
+EvaluationReport::EvaluationReport(ReportOptions options, learn::ModelInfo model)
+    : options_(std::move(options)),
       model_(std::move(model)),
-      counts_(model_.classes.size(), std::vector<std::int64_t>(model_.classes.size())) {}
+      counts_(model_.classes.size(), std::vector<std::int64_t>(model_.classes.size())),
+      calibration_(options_.calibration_bins) {}
 
 void EvaluationReport::add(const learn::Judgement& judgement, std::int32_t index) {
   rows_.push_back({index, judgement});
   ++counts_[static_cast<std::size_t>(judgement.label)]
            [static_cast<std::size_t>(judgement.predicted)];
+  const bool right = judgement.predicted == judgement.label;
+  calibration_.add(judgement.confidence, right);
   loss_sum_ += judgement.loss;
-  correct_ += judgement.predicted == judgement.label ? 1 : 0;
+  correct_ += right ? 1 : 0;
   top5_ += judgement.label_rank < 5 ? 1 : 0;
+  topk_ += judgement.label_rank < options_.top_k ? 1 : 0;
+}
+
+void EvaluationReport::leave_out(const std::set<std::int64_t>& indices) {
+  WithoutDuplicates rest;
+  for (const auto& [index, j] : rows_) {
+    if (indices.contains(index)) {
+      ++rest.duplicates;
+    } else {
+      ++rest.images;
+      rest.correct += j.predicted == j.label ? 1 : 0;
+    }
+  }
+  without_ = rest;
+}
+
+std::vector<EvaluationReport::Row> EvaluationReport::worst(std::size_t count) const {
+  std::vector<Row> wrong;
+  for (const Row& row : rows_) {
+    if (row.judgement.predicted != row.judgement.label) wrong.push_back(row);
+  }
+  std::stable_sort(wrong.begin(), wrong.end(), [](const Row& a, const Row& b) {
+    return a.judgement.confidence > b.judgement.confidence;
+  });
+  if (wrong.size() > count) wrong.resize(count);
+  return wrong;
 }
 
 double EvaluationReport::loss() const {
@@ -47,6 +81,10 @@ double EvaluationReport::top5_accuracy() const {
   return ratio(top5_, images());
 }
 
+double EvaluationReport::topk_accuracy() const {
+  return ratio(topk_, images());
+}
+
 std::int64_t EvaluationReport::class_images(std::size_t label) const {
   std::int64_t sum = 0;
   for (const auto count : counts_[label]) sum += count;
@@ -56,6 +94,7 @@ std::int64_t EvaluationReport::class_images(std::size_t label) const {
 void EvaluationReport::write(const std::filesystem::path& dir) const {
   learn::write_text(dir / "confusion.csv", confusion_csv());
   learn::write_text(dir / "per_class.csv", per_class_csv());
+  learn::write_text(dir / "calibration.csv", calibration_csv());
   learn::write_text(dir / "predictions.csv", predictions_csv());
   learn::write_text(dir / "summary.json", summary_json());
 }
@@ -73,14 +112,25 @@ std::string EvaluationReport::confusion_csv() const {
 }
 
 std::string EvaluationReport::per_class_csv() const {
-  std::string out = "class,images,correct,accuracy,predicted,precision\n";
-  for (std::size_t label = 0; label < counts_.size(); ++label) {
-    std::int64_t predicted = 0;
-    for (const auto& row : counts_) predicted += row[label];
-    const auto images = class_images(label);
-    const auto correct = class_correct(label);
-    out += fmt::format("{},{},{},{:.6g},{},{:.6g}\n", csv(model_.classes[label]), images, correct,
-                       ratio(correct, images), predicted, ratio(correct, predicted));
+  std::string out =
+      "class,images,correct,accuracy,accuracy_low,accuracy_high,predicted,precision,recall,f1\n";
+  const auto classes = learn::class_metrics(counts_);
+  for (std::size_t label = 0; label < classes.size(); ++label) {
+    const learn::ClassMetrics& c = classes[label];
+    const learn::Interval interval = learn::wilson(c.correct, c.images);
+    out += fmt::format("{},{},{},{:.6g},{:.6g},{:.6g},{},{:.6g},{:.6g},{:.6g}\n",
+                       csv(model_.classes[label]), c.images, c.correct, c.recall, interval.low,
+                       interval.high, c.predicted, c.precision, c.recall, c.f1);
+  }
+  return out;
+}
+
+std::string EvaluationReport::calibration_csv() const {
+  std::string out = "lower,upper,images,confidence,accuracy\n";
+  for (const learn::CalibrationBin& bin : calibration_.bins()) {
+    out += fmt::format("{:.6g},{:.6g},{},", bin.lower, bin.upper, bin.images);
+    out +=
+        bin.images == 0 ? ",\n" : fmt::format("{:.6g},{:.6g}\n", bin.confidence(), bin.accuracy());
   }
   return out;
 }
@@ -98,18 +148,48 @@ std::string EvaluationReport::predictions_csv() const {
 }
 
 std::string EvaluationReport::summary_json() const {
-  nlohmann::ordered_json json;
-  json["split"] = split_;
+  using Json = nlohmann::ordered_json;
+  const auto pair = [](const learn::Interval& i) { return Json::array({i.low, i.high}); };
+  Json json;
+  json["split"] = options_.split;
   json["images"] = images();
+  json["tta"] = options_.tta;
   json["loss"] = loss();
   json["accuracy"] = accuracy();
+  json["accuracy_interval_95"] = pair(interval());
   json["top5_accuracy"] = top5_accuracy();
-  auto& classes = json["class_accuracy"] = nlohmann::ordered_json::object();
-  for (std::size_t label = 0; label < counts_.size(); ++label) {
-    classes[model_.classes[label]] = ratio(class_correct(label), class_images(label));
+  json["top_k"] = options_.top_k;
+  json["topk_accuracy"] = topk_accuracy();
+  const learn::MacroMetrics mean = macro();
+  json["macro_precision"] = mean.precision;
+  json["macro_recall"] = mean.recall;
+  json["macro_f1"] = mean.f1;
+  json["calibration_error"] = calibration_.expected_error();
+  json["largest_calibration_error"] = calibration_.largest_error();
+  if (without_) {
+    json["duplicates"] = without_->duplicates;
+    json["accuracy_without_duplicates"] = without_->accuracy();
+    json["accuracy_without_duplicates_interval_95"] =
+        pair(learn::wilson(without_->correct, without_->images));
+  }
+  Json& accuracies = json["class_accuracy"] = Json::object();
+  Json& classes = json["classes"] = Json::array();
+  const auto metrics = learn::class_metrics(counts_);
+  for (std::size_t label = 0; label < metrics.size(); ++label) {
+    const learn::ClassMetrics& c = metrics[label];
+    accuracies[model_.classes[label]] = c.recall;
+    classes.push_back({{"class", model_.classes[label]},
+                       {"images", c.images},
+                       {"correct", c.correct},
+                       {"predicted", c.predicted},
+                       {"precision", c.precision},
+                       {"recall", c.recall},
+                       {"f1", c.f1},
+                       {"accuracy_interval_95", pair(learn::wilson(c.correct, c.images))}});
   }
   json["architecture"] = model_.architecture;
   json["parameters"] = model_.parameters;
+  if (!model_.groups.empty()) json["groups"] = model_.groups;
   return json.dump(2) + "\n";
 }
 

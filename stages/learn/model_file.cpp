@@ -1,6 +1,8 @@
 #include "stages/learn/model_file.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 namespace cifarpipe::learn {
 namespace {
@@ -10,6 +12,28 @@ constexpr int kFormat = 1;
 
 std::string size_text(std::int64_t height, std::int64_t width, std::int64_t channels) {
   return std::to_string(height) + "x" + std::to_string(width) + "x" + std::to_string(channels);
+}
+
+std::int32_t group_of(const ModelInfo& model, const std::string& name) {
+  for (std::size_t g = 0; g < model.groups.size(); ++g) {
+    const auto& members = model.groups[g].second;
+    if (std::find(members.begin(), members.end(), name) != members.end()) {
+      return static_cast<std::int32_t>(g);
+    }
+  }
+  throw Error("the dataset's class '" + name + "' belongs to none of the model's groups");
+}
+
+/// A list of [name, [member, ...]]: their order counts.
+void read_groups(const Json& json, ModelInfo& info) {
+  const auto found = json.find("groups");
+  if (found == json.end()) return;
+  info.groups = found->get<decltype(info.groups)>();
+  bool fits = info.groups.size() == info.classes.size();
+  for (std::size_t i = 0; fits && i < info.groups.size(); ++i) {
+    fits = info.groups[i].first == info.classes[i];
+  }
+  if (!fits) throw Error("model.json is damaged: its groups are not its classes");
 }
 
 }  // namespace
@@ -36,6 +60,7 @@ ModelInfo read_model_info(const std::filesystem::path& dir) {
     info.std = json.at("std").get<std::vector<double>>();
     info.parameters = json.at("parameters").get<std::int64_t>();
     info.epoch = json.value("epoch", std::int64_t{0});
+    read_groups(json, info);
   } catch (const nlohmann::json::exception& e) {
     throw Error(file.string() + " is damaged: " + e.what());
   }
@@ -59,14 +84,26 @@ void write_model_info(const std::filesystem::path& dir, const ModelInfo& info) {
   json["std"] = info.std;
   json["parameters"] = info.parameters;
   json["epoch"] = info.epoch;
+  if (!info.groups.empty()) json["groups"] = info.groups;
   write_text(dir / "model.json", json.dump(2) + "\n");
 }
 
 void require_fit(const ModelInfo& model, const DatasetInfo& data) {
+  fit_labels(model, data);
+}
+
+std::vector<std::int32_t> fit_labels(const ModelInfo& model, const DatasetInfo& data) {
   if (model.height != data.height || model.width != data.width || model.channels != data.channels) {
     throw Error("the model takes images of " +
                 size_text(model.height, model.width, model.channels) + ", the dataset's are " +
                 size_text(data.height, data.width, data.channels));
+  }
+  std::vector<std::int32_t> labels(data.classes.size());
+  std::iota(labels.begin(), labels.end(), 0);
+  if (model.classes == data.classes) return labels;
+  if (!model.groups.empty()) {
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = group_of(model, data.classes[i]);
+    return labels;
   }
   if (model.classes.size() != data.classes.size()) {
     throw Error("the model knows " + std::to_string(model.classes.size()) +
@@ -78,6 +115,7 @@ void require_fit(const ModelInfo& model, const DatasetInfo& data) {
                   "' for the model and '" + data.classes[i] + "' in the dataset");
     }
   }
+  return labels;
 }
 
 }  // namespace cifarpipe::learn

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "stages/learn/dataset_file.hpp"
@@ -23,6 +24,9 @@ struct ModelInfo {
   std::vector<double> std;
   std::int64_t parameters = 0;
   std::int64_t epoch = 0;  ///< The epoch after which the weights were taken, from 1.
+  /// Only of a model whose classes are groups of a dataset's: (class, what belongs to it), in the
+  /// order of `classes`.
+  std::vector<std::pair<std::string, std::vector<std::string>>> groups = {};
 };
 
 ModelInfo read_model_info(const std::filesystem::path& dir);
@@ -32,5 +36,9 @@ std::filesystem::path weights_file(const std::filesystem::path& dir);
 /// Throws one sentence that says in what the two differ, unless the model can be used on images
 /// and labels of the dataset.
 void require_fit(const ModelInfo& model, const DatasetInfo& data);
+
+/// The model's class of each of the dataset's: the same ones, or the groups that they belong to.
+/// Throws as `require_fit`.
+std::vector<std::int32_t> fit_labels(const ModelInfo& model, const DatasetInfo& data);
 
 }  // namespace cifarpipe::learn

@@ -1,6 +1,12 @@
 #include "stages/learn/evaluation.hpp"
 
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+#include "stages/evaluate/duplicates.hpp"
 #include "stages/evaluate/report.hpp"
+#include "stages/learn/saliency.hpp"
 #include "tests/learn/learn_fixture.hpp"
 
 namespace cifarpipe::learn {
@@ -25,7 +31,7 @@ BOOST_AUTO_TEST_CASE(a_report_counts_and_writes) {
   info.architecture = "linear";
   info.classes = {"cat", "a,b", "dog"};
   info.parameters = 12;
-  EvaluationReport report("test", info);
+  EvaluationReport report({"test", "none", 2, 10}, info);
   report.add(judge(std::vector<float>{2, 1, 0}, 0), 10);
   report.add(judge(std::vector<float>{2, 1, 0}, 1), 11);
   report.add(judge(std::vector<float>{0, 1, 0}, 1), 12);
@@ -36,12 +42,118 @@ BOOST_AUTO_TEST_CASE(a_report_counts_and_writes) {
   report.write(temp.path());
   BOOST_TEST(read_text(temp.path() / "confusion.csv") ==
              "label,cat,\"a,b\",dog\ncat,1,0,0\n\"a,b\",1,1,0\ndog,0,0,0\n");
-  BOOST_TEST(read_text(temp.path() / "per_class.csv") ==
-             "class,images,correct,accuracy,predicted,precision\n"
-             "cat,1,1,1,2,0.5\n\"a,b\",2,1,0.5,1,1\ndog,0,0,0,0,0\n");
+  const std::string classes = read_text(temp.path() / "per_class.csv");
+  BOOST_TEST(classes.find("\ncat,1,1,1,0.206549,1,2,0.5,1,0.666667\n") != std::string::npos);
+  BOOST_TEST(classes.find("\ndog,0,0,0,0,1,0,0,0,0\n") != std::string::npos);
   const std::string predictions = read_text(temp.path() / "predictions.csv");
   BOOST_TEST(predictions.find("\n11,1,0,\"a,b\",cat,0.665241,0.244728,0\n") != std::string::npos);
   BOOST_TEST(read_text(temp.path() / "summary.json").find("\"images\": 3") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(duplicates_are_left_out_by_their_number_in_the_official_order) {
+  TempFolder temp;
+  const auto list = temp.path() / "list.csv";
+  ModelInfo info;
+  info.classes = {"cat", "dog"};
+  EvaluationReport report({"test", "none", 1, 10}, info);
+  report.add(judge(std::vector<float>{2, 1}, 0), 10);
+  report.add(judge(std::vector<float>{3, 1}, 1), 11);
+  report.add(judge(std::vector<float>{2, 1}, 1), 12);
+  write_text(list, "TestID,TrainID\r\n10,7\r\n10,8\r\n999,1\r\n");
+  report.leave_out(read_duplicates(list, "test"));
+  BOOST_TEST(report.without_duplicates()->duplicates == 1);
+  BOOST_TEST(report.without_duplicates()->images == 2);
+  BOOST_TEST(report.without_duplicates()->accuracy() == 0);
+  BOOST_TEST(report.worst(5).size() == 2u);
+  BOOST_TEST(report.worst(5)[0].index == 11);
+  BOOST_TEST(report.worst(1).size() == 1u);
+
+  write_text(list,
+             "split,index,other_split,other_index,distance,kind\n"
+             "test,4,train,1,0,exact\ntest,5,test,6,0,exact\ntrain,8,train,9,1,near\n");
+  BOOST_TEST((read_duplicates(list, "test") == std::set<std::int64_t>{4}));
+  BOOST_TEST(read_duplicates(list, "validation").empty());
+
+  write_text(list, "TestID\n1\nx\n");
+  expect_error([&] { read_duplicates(list, "test"); }, "list.csv:3: 'x' is not an image's number");
+  expect_error([&] { read_duplicates(list, "validation"); }, "not of 'validation'");
+  write_text(list, "a,b\n");
+  expect_error([&] { read_duplicates(list, "test"); }, "neither a column 'TestID'");
+  write_text(list, "TestID,b\n1\n");
+  expect_error([&] { read_duplicates(list, "test"); }, ":2: a row of another length");
+  write_text(list, "");
+  expect_error([&] { read_duplicates(list, "test"); }, "is empty");
+}
+
+BOOST_AUTO_TEST_CASE(saliency_finds_the_pixels_that_count) {
+  TempFolder temp;
+  const DatasetReader data(make_small_dataset(temp, 8));
+  const auto model = make_model("linear", {8, 8, 3, 4});
+  model->initialise(1);
+  {
+    const at::NoGradGuard no_grad;
+    at::Tensor weight = model->parameters()[0].tensor;
+    weight.zero_();
+    weight[2][3 * 8 + 4] = 5;  // Channel 0, row 3, column 4.
+  }
+  const BatchMaker maker({8, 8, 3, {0.5, 0.4, 0.3}, {0.25, 0.2, 0.3}, false});
+  for (const int samples : {1, 4}) {
+    const auto map = saliency(*model, maker, data.split("train"), 1, 2, {samples, 0.1});
+    BOOST_TEST(map.size() == 64u);
+    BOOST_TEST(map[3 * 8 + 4] == 1);
+    BOOST_TEST(map[0] == 0);
+    BOOST_TEST(map[7 * 8 + 7] == 0);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(mirror_images_are_averaged) {
+  TempFolder temp;
+  const DatasetReader data(make_small_dataset(temp, 8));
+  const auto model = make_model("linear", {8, 8, 3, 4});
+  model->initialise(1);
+  const BatchMaker maker({8, 8, 3, {0.5, 0.4, 0.3}, {0.25, 0.2, 0.3}, false});
+  const SplitView& split = data.split("test");
+  std::vector<std::uint8_t> flipped(split.images.begin(), split.images.end());
+  for (std::size_t line = 0; line < flipped.size() / 24; ++line) {
+    for (std::size_t i = 0; i < 24; ++i) {
+      flipped[line * 24 + i] = split.images[line * 24 + (7 - i / 3) * 3 + i % 3];
+    }
+  }
+  SplitView other = split;
+  other.images = flipped;
+  std::vector<double> plain, first, second;
+  const auto losses = [&](const SplitView& view, bool mirror, std::vector<double>& out) {
+    evaluate(
+        *model, maker, view, {7, false, mirror}, [&](const Judgement& j) { out.push_back(j.loss); },
+        [](std::int64_t) {});
+  };
+  losses(split, false, plain);
+  losses(split, true, first);
+  losses(other, true, second);
+  BOOST_TEST(plain[0] != first[0]);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    BOOST_TEST(std::abs(first[i] - second[i]) < 1e-5);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_grouped_model_fits_the_classes_that_it_groups) {
+  TempFolder temp;
+  ModelInfo info;
+  info.architecture = "linear";
+  info.height = info.width = 8;
+  info.channels = 3;
+  info.classes = {"warm", "cold", "none"};
+  info.mean = info.std = {0.5, 0.5, 0.5};
+  info.groups = {{"warm", {"red", "grey"}}, {"cold", {"blue", "green"}}, {"none", {}}};
+  write_model_info(temp.path(), info);
+  const ModelInfo read = read_model_info(temp.path());
+  BOOST_TEST((read.groups == info.groups));
+  DatasetInfo data = small_info();
+  BOOST_TEST((fit_labels(read, data) == std::vector<std::int32_t>{0, 1, 1, 0}));
+  data.classes[1] = "pink";
+  expect_error([&] { fit_labels(read, data); }, "class 'pink' belongs to none");
+  data.classes = info.classes;
+  BOOST_TEST((fit_labels(read, data) == std::vector<std::int32_t>{0, 1, 2}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

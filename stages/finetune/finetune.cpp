@@ -1,0 +1,156 @@
+// The stage `finetune`: learn::Trainer from given weights, with part of the layers frozen and, if
+// asked for, the dataset's classes put together in groups. Stage's thread.
+#include <optional>
+
+#include "plugins/plugin.hpp"
+#include "stages/finetune/beginning.hpp"
+#include "stages/finetune/finetune_params.hpp"
+#include "stages/finetune/groups.hpp"
+#include "stages/learn/torch_file.hpp"
+#include "stages/train/context_host.hpp"
+
+namespace cifarpipe {
+namespace {
+
+/// The dataset with the labels to learn.
+struct RegroupedData {
+  learn::TrainingData data;
+  std::vector<std::int32_t> train_labels;
+  std::vector<std::int32_t> validation_labels;
+
+  void regroup(const Groups& groups) {
+    const auto group_of = map_to_groups(groups, data.info.classes);
+    data.info.classes.clear();
+    for (const auto& [name, members] : groups) data.info.classes.push_back(name);
+    replace(data.train, train_labels, group_of);
+    if (data.validation) replace(*data.validation, validation_labels, group_of);
+  }
+
+ private:
+  static void replace(learn::SplitView& split, std::vector<std::int32_t>& labels,
+                      const std::vector<std::int32_t>& group_of) {
+    labels.assign(split.labels.begin(), split.labels.end());
+    for (std::int32_t& label : labels) label = group_of[static_cast<std::size_t>(label)];
+    split.labels = labels;
+  }
+};
+
+class FinetuneStage : public Stage {
+ public:
+  using Params = FinetuneParams;
+
+  explicit FinetuneStage(FinetuneParams params) : params_(std::move(params)) {}
+
+  static StageDescription describe() {
+    StageDescription d;
+    d.name = "finetune";
+    d.summary = "Trains a classifier further: frozen layers, a new head, classes in groups.";
+    d.uses_seed = true;
+    d.numerics.precision = true;
+    d.numerics.threads = true;
+    d.inputs = {
+        {"data", "dataset/images", "Its split 'train', and 'validation' if there is one."},
+        {"model", "model/classifier", "What to begin from, unless 'weights' is given.", true}};
+    d.outputs = {
+        {"model", "model/classifier",
+         "The weights with the best validation accuracy; without a validation split, the last."},
+        {"last", "model/classifier", "The weights after the last epoch."}};
+    d.metrics = train_metrics();
+    return d;
+  }
+
+  void run(StageContext& context) override {
+    const std::filesystem::path* model_dir = context.input("model");
+    require_one_source(model_dir != nullptr);
+    const learn::DatasetReader reader(*context.input("data"));
+    RegroupedData data{learn::training_data(reader), {}, {}};
+    if (!params_.groups.empty()) data.regroup(params_.groups);
+    learn::TrainOptions options = params_.options(context);
+    if (options.architecture == "auto") options.architecture = "cifar10net";
+    if (model_dir) adapt_to_model(learn::read_model_info(*model_dir), options, data.data.info);
+
+    const learn::Network network = learn::make_network(
+        options.architecture, {data.data.info.height, data.data.info.width, data.data.info.channels,
+                               static_cast<std::int64_t>(data.data.info.classes.size())});
+    options.freeze = resolved(params_.freeze, body_layers(network));
+    const auto reset = resolved(params_.reset, head_layers(network));
+    const learn::Start start = read_start(model_dir, network, reset);
+    ContextHost host(context);
+    learn::Trainer trainer(options, data.data, host, start);
+    report(context, trainer.model(), data.data, options);
+    trainer.run();
+    trainer.write_best(context.output("model"));
+    trainer.write_last(context.output("last"));
+    note_groups(context.output("model"));
+    note_groups(context.output("last"));
+  }
+
+ private:
+  void require_one_source(bool model) const {
+    if (model && !params_.weights.empty()) {
+      throw Error(
+          "fine-tuning begins from one model: give either the input 'model' or the parameter "
+          "'weights', not both");
+    }
+    if (!model && params_.weights.empty()) {
+      throw Error(
+          "fine-tuning needs a model to begin from: wire the input 'model' (inputs.model = "
+          "\"train.model\" or \"run:latest/train.model\") or give a file as 'weights'");
+    }
+  }
+
+  /// The model knows images only as they looked in its training: its own mean and std hold.
+  void adapt_to_model(const learn::ModelInfo& model, learn::TrainOptions& options,
+                      learn::DatasetInfo& data) const {
+    if (params_.architecture != "auto" && params_.architecture != model.architecture) {
+      throw Error("the model is a " + model.architecture + ", not a " + params_.architecture);
+    }
+    options.architecture = model.architecture;
+    learn::ModelInfo same_classes = model;
+    same_classes.classes = data.classes;
+    same_classes.groups.clear();
+    learn::require_fit(same_classes, data);  // Images of another size: a sentence.
+    data.mean = model.mean;
+    data.std = model.std;
+  }
+
+  learn::Start read_start(const std::filesystem::path* model_dir, const learn::Network& network,
+                          const std::vector<std::string>& reset) const {
+    if (model_dir) {
+      const learn::SafetensorsReader file(learn::weights_file(*model_dir));
+      return take_over(file.tensors(), network, reset, "the model");
+    }
+    const learn::StateDict file = learn::read_state_dict(params_.weights);
+    return take_over(file.tensors(), network, reset, params_.weights);
+  }
+
+  static void report(StageContext& context, const learn::Model& model,
+                     const learn::TrainingData& data, const learn::TrainOptions& options) {
+    std::int64_t trained = 0;
+    for (const auto& [name, tensor] : model.trained()) trained += tensor.numel();
+    const std::int64_t all = model.parameter_count();
+    context.record("parameters", std::to_string(all));
+    context.record("trainable_parameters", std::to_string(trained));
+    context.record("frozen_parameters", std::to_string(all - trained));
+    context.record("precision", options.bf16 ? "bf16" : "fp32");
+    context.info(options.architecture + " for " + std::to_string(data.info.classes.size()) +
+                 " classes, " + std::to_string(trained) + " of " + std::to_string(all) +
+                 " parameters trained, " + std::to_string(data.train.count) + " images");
+  }
+
+  void note_groups(const std::filesystem::path& dir) const {
+    if (params_.groups.empty()) return;
+    learn::ModelInfo info = learn::read_model_info(dir);
+    info.groups = params_.groups;
+    learn::write_model_info(dir, info);
+  }
+
+  FinetuneParams params_;
+};
+
+}  // namespace
+}  // namespace cifarpipe
+
+CIFARPIPE_PLUGIN("finetune", "1.0.0", [](cifarpipe::StageRegistry& registry) {
+  registry.add<cifarpipe::FinetuneStage>();
+})
