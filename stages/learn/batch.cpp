@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 
 #include "stages/learn/fused_kernels.hpp"
 
@@ -39,6 +40,24 @@ struct Scratch {
   std::vector<std::uint8_t> cropped;
 };
 
+/// Pixels [first, last) of a crop's row that lie side by side in the image, in its order.
+struct Run {
+  std::size_t first = 0;
+  std::size_t last = 0;
+};
+
+Run longest_run(const std::vector<int>& columns) {
+  Run best;
+  Run now;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const bool goes_on = now.last > now.first && columns[i] == columns[i - 1] + 1;
+    if (!goes_on) now.first = i;
+    now.last = columns[i] < 0 ? i : i + 1;
+    if (now.last - now.first > best.last - best.first) best = now;
+  }
+  return best;
+}
+
 /// The crop of one image, height x width x channels bytes. Template over the channels, so that the
 /// compiler knows the stride of the usual ones; 0 = ask at run time.
 template <int kChannels>
@@ -46,19 +65,29 @@ void crop_image(const std::uint8_t* in, std::uint8_t* out, const BatchFormat& fo
                 const Scratch& scratch) {
   const int channels = kChannels > 0 ? kChannels : static_cast<int>(format.channels);
   const std::int64_t stride = format.width * channels;
+  const Run run = longest_run(scratch.columns);
+  const auto copy = [&](const std::uint8_t* row, std::size_t begin, std::size_t end) {
+    std::uint8_t* to = out + static_cast<std::int64_t>(begin) * channels;
+    for (std::size_t i = begin; i < end; ++i) {
+      const int column = scratch.columns[i];
+      const std::uint8_t* pixel = row + static_cast<std::int64_t>(std::max(column, 0)) * channels;
+      for (int c = 0; c < channels; ++c) *to++ = column < 0 ? std::uint8_t{0} : pixel[c];
+    }
+  };
   for (const int from : scratch.rows) {
     if (from < 0) {
       std::fill(out, out + stride, std::uint8_t{0});
-      out += stride;
-      continue;
-    }
-    const std::uint8_t* row = in + from * stride;
-    for (const int column : scratch.columns) {
-      const std::uint8_t* pixel = row + static_cast<std::int64_t>(std::max(column, 0)) * channels;
-      for (int c = 0; c < channels; ++c) {
-        *out++ = column < 0 ? std::uint8_t{0} : pixel[c];
+    } else {
+      const std::uint8_t* row = in + from * stride;
+      copy(row, 0, run.first);
+      if (run.last > run.first) {
+        std::memcpy(out + static_cast<std::int64_t>(run.first) * channels,
+                    row + std::int64_t{scratch.columns[run.first]} * channels,
+                    (run.last - run.first) * static_cast<std::size_t>(channels));
       }
+      copy(row, run.last, scratch.columns.size());
     }
+    out += stride;
   }
 }
 
