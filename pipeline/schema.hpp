@@ -229,6 +229,22 @@ class Schema {
     }
     info_.fields.push_back(std::move(info));
     setters_.push_back([member](P& p, const Value& v) { detail::from_value(p.*member, v); });
+    getters_.push_back([member](const P& p) { return detail::to_value(p.*member); });
+    return *this;
+  }
+
+  /// Adds the parameters and rules of a struct that several stages share and `P` has as a member.
+  /// Their defaults are those that it has in `P`.
+  template <class T>
+  Schema& part(T P::*member, const Schema<T>& schema) {
+    for (std::size_t i = 0; i < schema.setters_.size(); ++i) {
+      info_.fields.push_back(schema.info_.fields[i]);
+      last().default_value = schema.getters_[i](defaults_.*member);
+      setters_.push_back(
+          [member, set = schema.setters_[i]](P& p, const Value& v) { set(p.*member, v); });
+      getters_.push_back([member, get = schema.getters_[i]](const P& p) { return get(p.*member); });
+    }
+    info_.rules.insert(info_.rules.end(), schema.info_.rules.begin(), schema.info_.rules.end());
     return *this;
   }
 
@@ -293,6 +309,10 @@ class Schema {
   P defaults_{};
   ParamSchema info_;
   std::vector<std::function<void(P&, const Value&)>> setters_;
+  std::vector<std::function<Value(const P&)>> getters_;
+
+  template <class Other>
+  friend class Schema;
 };
 
 }  // namespace cifarpipe

@@ -7,7 +7,7 @@
 #include "stages/finetune/finetune_params.hpp"
 #include "stages/finetune/groups.hpp"
 #include "stages/learn/torch_file.hpp"
-#include "stages/train/context_host.hpp"
+#include "stages/recipe/context_host.hpp"
 
 namespace cifarpipe {
 namespace {
@@ -65,8 +65,8 @@ class FinetuneStage : public Stage {
     const learn::DatasetReader reader(*context.input("data"));
     RegroupedData data{learn::training_data(reader), {}, {}};
     if (!params_.groups.empty()) data.regroup(params_.groups);
-    learn::TrainOptions options = params_.options(context);
-    if (options.architecture == "auto") options.architecture = "cifar10net";
+    learn::TrainOptions options = params_.recipe.options(context);
+    options.architecture = params_.architecture == "auto" ? "cifar10net" : params_.architecture;
     if (model_dir) adapt_to_model(learn::read_model_info(*model_dir), options, data.data.info);
 
     const learn::Network network = learn::make_network(

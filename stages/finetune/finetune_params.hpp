@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/stage.hpp"
-#include "stages/learn/trainer.hpp"
+#include "stages/recipe/recipe_params.hpp"
 
 namespace cifarpipe {
 
@@ -16,22 +15,9 @@ struct FinetuneParams {
   Groups groups;
   std::vector<std::string> freeze = {"auto"};
   std::vector<std::string> reset = {"auto"};
-  int epochs = 5;
-  int batch_size = 128;
-  std::string optimizer = "adam";
-  double lr = 1e-3;
-  double weight_decay = 1e-4;
-  double label_smoothing = 0;
-  int crop_padding = 4;
-  double flip = 0.5;
-  int patience = 0;
-  std::string precision = "fp32";
-  std::string on_nan = "stop";
-  int checkpoint_every = 1;
-  bool step_metrics = false;
+  RecipeParams recipe{.epochs = 5};
 
   static Schema<FinetuneParams> schema();
-  learn::TrainOptions options(const StageContext& context) const;
 };
 
 }  // namespace cifarpipe

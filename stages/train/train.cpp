@@ -1,11 +1,26 @@
 // The stage `train`: maps a stage's context and parameters to learn::Trainer. Stage's thread.
 #include "pipeline/stage.hpp"
 #include "plugins/plugin.hpp"
-#include "stages/train/context_host.hpp"
-#include "stages/train/train_params.hpp"
+#include "stages/recipe/context_host.hpp"
+#include "stages/recipe/recipe_params.hpp"
 
 namespace cifarpipe {
 namespace {
+
+struct TrainParams {
+  std::string architecture = learn::TrainOptions{}.architecture;
+  std::vector<std::string> freeze;
+  RecipeParams recipe;
+
+  static Schema<TrainParams> schema() {
+    return Schema<TrainParams>{}
+        .field("architecture", &TrainParams::architecture, "The network.")
+        .one_of(learn::architectures())
+        .field("freeze", &TrainParams::freeze,
+               "Layers that stay as they begin, by the beginnings of their names: [\"conv1\"].")
+        .part(&TrainParams::recipe, RecipeParams::schema());
+  }
+};
 
 class TrainStage : public Stage {
  public:
@@ -32,7 +47,9 @@ class TrainStage : public Stage {
   void run(StageContext& context) override {
     const learn::DatasetReader data(*context.input("data"));
     ContextHost host(context);
-    const learn::TrainOptions options = params_.options(context);
+    learn::TrainOptions options = params_.recipe.options(context);
+    options.architecture = params_.architecture;
+    options.freeze = params_.freeze;
     learn::Trainer trainer(options, learn::training_data(data), host);
     const std::string parameters = std::to_string(trainer.model().parameter_count());
     context.record("parameters", parameters);

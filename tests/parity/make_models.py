@@ -148,8 +148,8 @@ class FastNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.whiten = nn.Conv2d(3, 24, 2)
-        self.group1, self.group2 = self.Group(24, 32), self.Group(32, 96)
-        self.group3, self.head = self.Group(96, 128), nn.Linear(128, 10, bias=False)
+        self.group1, self.group2 = self.Group(24, 32), self.Group(32, 128)
+        self.group3, self.head = self.Group(128, 320), nn.Linear(320, 10, bias=False)
         self.whiten.weight.requires_grad_(False)
         for name, parameter in self.named_parameters():
             if "norm" in name and name.endswith("weight"):

@@ -60,6 +60,32 @@ BOOST_AUTO_TEST_CASE(defaults_are_the_member_initialisers) {
   BOOST_TEST(info.find("nothing") == nullptr);
 }
 
+BOOST_AUTO_TEST_CASE(a_part_has_the_defaults_that_the_whole_gives_it) {
+  struct Part {
+    int epochs = 20;
+    double rate = 0.5;
+  };
+  struct Whole {
+    bool first = true;
+    Part part{.epochs = 5};
+  };
+  const Schema<Part> part = Schema<Part>{}
+                                .field("epochs", &Part::epochs, "Help.")
+                                .range(1, 9)
+                                .field("rate", &Part::rate, "Help.")
+                                .rule({}, {Param("epochs") > 0}, "message");
+  const Schema<Whole> whole =
+      Schema<Whole>{}.field("first", &Whole::first, "Help.").part(&Whole::part, part);
+  BOOST_TEST(whole.info().fields.size() == 3u);
+  BOOST_CHECK(whole.info().find("epochs")->default_value == Value{std::int64_t{5}});
+  BOOST_TEST(*whole.info().find("epochs")->maximum == 9);
+  BOOST_TEST(whole.info().rules.size() == 1u);
+  const Whole made = whole.make(values({{"first", false}, {"epochs", std::int64_t{7}}}));
+  BOOST_TEST(!made.first);
+  BOOST_TEST(made.part.epochs == 7);
+  BOOST_TEST(made.part.rate == 0.5);
+}
+
 BOOST_AUTO_TEST_CASE(modifiers_belong_to_the_field_before_them) {
   const ParamSchema info = Params::schema().info();
   BOOST_TEST(*info.find("count")->minimum == 1);

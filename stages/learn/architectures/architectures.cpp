@@ -18,13 +18,13 @@ constexpr Architecture kArchitectures[] = {
     {"resnet18", "He et al. 2015 with a 3x3 stem, as usual for small images.", make_resnet18},
     {"wide_resnet16_4", "Zagoruyko and Komodakis 2016: depth 16, four times as wide.",
      make_wide_resnet16_4},
-    {"fastnet", "Whitened patches and identity-initialised groups of 32, 96 and 128 channels.",
+    {"fastnet", "Whitened patches and identity-initialised groups of 32, 128 and 320 channels.",
      [](const ModelShape& shape) {
-       return make_fastnet(shape, {32, 96, 128});
+       return make_fastnet(shape, {32, 128, 320});
      }},
-    {"fastnet_wide", "The same with groups of 64, 128 and 128 channels.",
+    {"fastnet_wide", "The same with groups of 64, 192 and 256 channels.",
      [](const ModelShape& shape) {
-       return make_fastnet(shape, {64, 128, 128});
+       return make_fastnet(shape, {64, 192, 256});
      }},
 };
 

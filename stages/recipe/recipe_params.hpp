@@ -1,5 +1,5 @@
-// The parameters of the stage `train`; defaults are learn::TrainOptions', so that each is written
-// once. Values only: any thread.
+// The parameters of the stages that train; defaults are learn::TrainOptions', so that each is
+// written once. Values only: any thread.
 #pragma once
 
 #include <string>
@@ -10,9 +10,9 @@
 
 namespace cifarpipe {
 
-struct TrainParams {
+/// How a network learns, whichever it is: all that `train` and `finetune` have in common.
+struct RecipeParams {
   static inline const learn::TrainOptions kDefault{};
-  std::string architecture = kDefault.architecture;
   int epochs = kDefault.epochs;
   int batch_size = kDefault.batch_size;
   int accumulate = kDefault.accumulate;
@@ -30,13 +30,13 @@ struct TrainParams {
   std::string schedule = kDefault.schedule.rule;
   int lr_step = kDefault.schedule.step_size;
   double lr_gamma = kDefault.schedule.gamma;
-  std::vector<std::int64_t> milestones;
+  std::vector<std::int64_t> milestones = {};
   double warmup = kDefault.schedule.warmup;
   double warmup_from = kDefault.schedule.warmup_from;
   double lr_end = kDefault.schedule.end;
 
   double label_smoothing = kDefault.loss.label_smoothing;
-  std::vector<double> class_weights;
+  std::vector<double> class_weights = {};
   bool balance_classes = kDefault.loss.balance_classes;
   double mixup = kDefault.loss.mixup;
   double cutmix = kDefault.loss.cutmix;
@@ -55,7 +55,6 @@ struct TrainParams {
   int average_every = kDefault.averaging.every;
   int patience = kDefault.patience;
 
-  std::vector<std::string> freeze;
   std::string precision = "fp32";
   bool channels_last = kDefault.channels_last;
   bool fusion = kDefault.fusion;
@@ -63,8 +62,9 @@ struct TrainParams {
   int checkpoint_every = kDefault.checkpoint_every;
   bool step_metrics = kDefault.step_metrics;
 
-  static Schema<TrainParams> schema();
-
+  static Schema<RecipeParams> schema();
+  /// All but the architecture and what is frozen. Throws an Error for combinations of arrays that
+  /// mean nothing, which rules of a schema cannot see.
   learn::TrainOptions options(const StageContext& context) const;
 };
 

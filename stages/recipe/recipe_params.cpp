@@ -1,16 +1,14 @@
-#include "stages/train/train_params.hpp"
+#include "stages/recipe/recipe_params.hpp"
 
 #include <algorithm>
 
 namespace cifarpipe {
 namespace {
 
-using P = TrainParams;
+using P = RecipeParams;
 
 void add_course(Schema<P>& schema) {
-  schema.field("architecture", &P::architecture, "The network.")
-      .one_of(learn::architectures())
-      .field("epochs", &P::epochs, "Passes over the training split.")
+  schema.field("epochs", &P::epochs, "Passes over the training split.")
       .range(1, 10000)
       .unit("epochs")
       .field("batch_size", &P::batch_size, "Images a batch.")
@@ -141,9 +139,7 @@ void add_keeping(Schema<P>& schema) {
       .field("patience", &P::patience,
              "Stop after so many epochs without a better validation accuracy; 0 = never.")
       .range(0, 10000)
-      .unit("epochs")
-      .field("freeze", &P::freeze,
-             "Layers that stay as they begin, by the beginnings of their names: [\"conv1\"].");
+      .unit("epochs");
 }
 
 void add_computing(Schema<P>& schema) {
@@ -169,7 +165,7 @@ void add_computing(Schema<P>& schema) {
 }
 
 /// What the schema's rules cannot say: they do not look into arrays.
-void check_arrays(const TrainParams& p) {
+void check_arrays(const RecipeParams& p) {
   if (!p.milestones.empty() && p.schedule != "multi_step") {
     throw Error("milestones are for schedule = \"multi_step\", not \"" + p.schedule + "\"");
   }
@@ -190,7 +186,7 @@ void check_arrays(const TrainParams& p) {
 
 }  // namespace
 
-Schema<TrainParams> TrainParams::schema() {
+Schema<RecipeParams> RecipeParams::schema() {
   Schema<P> all;
   for (const auto add : {add_course, add_optimizer, add_schedule, add_loss, add_augmentation,
                          add_keeping, add_computing}) {
@@ -199,10 +195,9 @@ Schema<TrainParams> TrainParams::schema() {
   return all;
 }
 
-learn::TrainOptions TrainParams::options(const StageContext& context) const {
+learn::TrainOptions RecipeParams::options(const StageContext& context) const {
   check_arrays(*this);
   learn::TrainOptions o;
-  o.architecture = architecture;
   o.epochs = epochs;
   o.batch_size = batch_size;
   o.accumulate = accumulate;
@@ -221,7 +216,6 @@ learn::TrainOptions TrainParams::options(const StageContext& context) const {
   o.step_metrics = step_metrics;
   o.bf16 = context.numerics().precision == "bf16";
   o.fusion = fusion;
-  o.freeze = freeze;
   o.seed = context.seed();
   return o;
 }
