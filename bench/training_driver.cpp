@@ -31,6 +31,7 @@ class PrintingHost : public TrainingHost {
     std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
   }
   void warn(std::string_view line) override { info(line); }
+  void mistakes(std::int64_t, std::span<const Judgement>) override {}
   bool stop_requested() override { return false; }
   std::optional<std::filesystem::path> checkpoint() override { return std::nullopt; }
   void save_checkpoint(const std::function<void(const std::filesystem::path&)>&) override {}

@@ -4,40 +4,10 @@
 
 #include "stages/learn/compute_scope.hpp"
 #include "stages/learn/saliency.hpp"
+#include "stages/recipe/mistake_sheet.hpp"
 #include "stages/vision/reliability.hpp"
-#include "stages/vision/tiles.hpp"
 
 namespace cifarpipe {
-namespace {
-
-/// As RGB: grey is spread over all three, channels beyond the third are not shown.
-std::vector<std::uint8_t> picture(const learn::ModelInfo& info, const learn::SplitView& split,
-                                  std::int64_t row) {
-  const auto channels = static_cast<std::size_t>(info.channels);
-  const auto pixels = static_cast<std::size_t>(info.height * info.width);
-  const auto image = split.images.subspan(static_cast<std::size_t>(row) * pixels * channels);
-  std::vector<std::uint8_t> rgb(pixels * 3);
-  for (std::size_t p = 0; p < pixels; ++p) {
-    for (std::size_t c = 0; c < 3; ++c) {
-      rgb[3 * p + c] = image[p * channels + (channels < 3 ? 0 : c)];
-    }
-  }
-  return rgb;
-}
-
-vision::Tile tile(const learn::ModelInfo& info, const learn::SplitView& split,
-                  const EvaluationReport::Row& row) {
-  const learn::Judgement& j = row.judgement;
-  return {{picture(info, split, j.row)},
-          info.classes[static_cast<std::size_t>(j.label)],
-          info.classes[static_cast<std::size_t>(j.predicted)],
-          j.confidence,
-          j.label == j.predicted,
-          fmt::format("#{}", row.index)};
-}
-
-}  // namespace
-
 void draw_calibration(const std::filesystem::path& png, const EvaluationReport& report) {
   std::vector<vision::ReliabilityBin> bins;
   double confidence = 0;
@@ -59,7 +29,7 @@ void draw_mistakes(const std::filesystem::path& png, const EvaluationReport& rep
   const auto worst = report.worst(count);
   if (worst.empty()) return;
   std::vector<vision::Tile> tiles;
-  for (const auto& row : worst) tiles.push_back(tile(info, split, row));
+  for (const auto& row : worst) tiles.push_back(judged_tile(info, split, row.judgement));
   vision::draw_tiles(png, fmt::format("The {} surest wrong answers", tiles.size()),
                      "Below each image: the answer, the truth, the answer's confidence and the "
                      "image's number.",
@@ -78,7 +48,7 @@ void draw_saliency(const std::filesystem::path& png, const EvaluationReport& rep
   std::vector<vision::Tile> tiles;
   for (const auto& row : worst) {
     const learn::Judgement& j = row.judgement;
-    vision::Tile with_heat = tile(info, split, row);
+    vision::Tile with_heat = judged_tile(info, split, row.judgement);
     const auto heat = learn::saliency(model, maker, split, static_cast<std::int32_t>(j.row),
                                       j.predicted, learn::SaliencyOptions{});
     with_heat.pictures.push_back(vision::heated(with_heat.pictures.front(), heat));

@@ -51,10 +51,7 @@ class FinetuneStage : public Stage {
     d.inputs = {
         {"data", "dataset/images", "Its split 'train', and 'validation' if there is one."},
         {"model", "model/classifier", "What to begin from, unless 'weights' is given.", true}};
-    d.outputs = {
-        {"model", "model/classifier",
-         "The weights with the best validation accuracy; without a validation split, the last."},
-        {"last", "model/classifier", "The weights after the last epoch."}};
+    d.outputs = train_outputs();
     d.metrics = train_metrics();
     return d;
   }
@@ -75,12 +72,11 @@ class FinetuneStage : public Stage {
     options.freeze = resolved(params_.freeze, body_layers(network));
     const auto reset = resolved(params_.reset, head_layers(network));
     const learn::Start start = read_start(model_dir, network, reset);
-    ContextHost host(context);
+    ContextHost host(context, data.data);
     learn::Trainer trainer(options, data.data, host, start);
     report(context, trainer.model(), data.data, options);
     trainer.run();
-    trainer.write_best(context.output("model"));
-    trainer.write_last(context.output("last"));
+    host.publish(trainer);
     note_groups(context.output("model"));
     note_groups(context.output("last"));
   }

@@ -264,9 +264,26 @@ void Trainer::report_progress(double loss) {
 }
 
 Evaluation Trainer::validate() {
-  const AveragedScope averaged(*averaging_);
-  return evaluate(*model_, maker_, *data_.validation, {kValidationBatch, options_.bf16}, nullptr,
-                  [this](std::int64_t) { stop_if_requested(); });
+  std::vector<Judgement> wrong;
+  const Evaluation found = [&] {
+    const AveragedScope averaged(*averaging_);
+    return evaluate(
+        *model_, maker_, *data_.validation, {kValidationBatch, options_.bf16},
+        [&](const Judgement& j) {
+          if (j.predicted != j.label) wrong.push_back(j);
+        },
+        [this](std::int64_t) { stop_if_requested(); });
+  }();
+  if (options_.mistakes > 0) tell_mistakes(wrong);
+  return found;
+}
+
+void Trainer::tell_mistakes(std::vector<Judgement>& wrong) {
+  std::stable_sort(wrong.begin(), wrong.end(), [](const Judgement& a, const Judgement& b) {
+    return a.confidence > b.confidence;
+  });
+  const auto count = std::min(wrong.size(), static_cast<std::size_t>(options_.mistakes));
+  host_.mistakes(state_.epoch + 1, std::span(wrong).first(count));
 }
 
 void Trainer::keep_if_best(const Evaluation& validation) {

@@ -38,6 +38,7 @@ struct TrainOptions {
   bool stop_on_nan = true;
   int checkpoint_every = 1;  ///< Epochs.
   bool step_metrics = false;
+  int mistakes = 32;  ///< How many wrong answers of an epoch's validation the host is told.
   bool bf16 = false;
   bool fusion = true;               ///< See model.hpp.
   std::vector<std::string> freeze;  ///< Layers that stay as they begin, by prefix of their names.
@@ -77,6 +78,9 @@ class TrainingHost {
   virtual void progress(double images_done, double images_total, std::string_view text) = 0;
   virtual void info(std::string_view line) = 0;
   virtual void warn(std::string_view line) = 0;
+  /// The surest wrong answers on the validation split after an epoch, the surest first. An epoch
+  /// that is repeated after a kill is told again.
+  virtual void mistakes(std::int64_t epoch, std::span<const Judgement> worst) = 0;
   virtual bool stop_requested() = 0;
   /// The newest checkpoint's directory, if there is any.
   virtual std::optional<std::filesystem::path> checkpoint() = 0;
@@ -138,6 +142,7 @@ class Trainer {
   void finish_group();
   double train_on(std::span<const std::int32_t> rows);
   Evaluation validate();
+  void tell_mistakes(std::vector<Judgement>& wrong);
   void report_progress(double loss);
   void found_nan();
   std::int64_t batches() const;

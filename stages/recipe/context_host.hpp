@@ -10,6 +10,7 @@
 
 #include "pipeline/stage.hpp"
 #include "stages/learn/trainer.hpp"
+#include "stages/recipe/mistake_sheet.hpp"
 
 namespace cifarpipe {
 
@@ -28,9 +29,27 @@ inline const std::vector<MetricInfo>& train_metrics() {
   return metrics;
 }
 
+/// What a training leaves.
+inline const std::vector<Port>& train_outputs() {
+  static const std::vector<Port> outputs = {
+      {"model", "model/classifier",
+       "The weights with the best validation accuracy; without a validation split, the last."},
+      {"last", "model/classifier", "The weights after the last epoch."},
+      {"mistakes", "report/mistakes",
+       "With a validation split: for each epoch a picture of the surest wrong answers."}};
+  return outputs;
+}
+
 class ContextHost : public learn::TrainingHost {
  public:
-  explicit ContextHost(StageContext& context) : context_(context) {
+  /// `data` is borrowed.
+  ContextHost(StageContext& context, const learn::TrainingData& data) : context_(context) {
+    if (data.validation) {
+      const learn::DatasetInfo& d = data.info;
+      sheets_.emplace(context.resume_dir() / "mistakes",
+                      learn::ModelInfo{"", d.height, d.width, d.channels, d.classes, d.mean, d.std},
+                      *data.validation);
+    }
     for (std::size_t i = 0; i < ids_.size(); ++i) {
       ids_[i] = context_.metric_id(train_metrics()[i].name);
     }
@@ -43,6 +62,15 @@ class ContextHost : public learn::TrainingHost {
   }
   void info(std::string_view line) override { context_.info(line); }
   void warn(std::string_view line) override { context_.warn(line); }
+  void mistakes(std::int64_t epoch, std::span<const learn::Judgement> worst) override {
+    if (sheets_) sheets_->add(epoch, worst);
+  }
+  /// After the training: what is learned, and the pictures of its epochs.
+  void publish(const learn::Trainer& trainer) {
+    trainer.write_best(context_.output("model"));
+    trainer.write_last(context_.output("last"));
+    if (sheets_) sheets_->publish(context_.output("mistakes"), trainer.state().epoch);
+  }
   bool stop_requested() override { return context_.stop().stop_requested(); }
   std::optional<std::filesystem::path> checkpoint() override { return context_.checkpoint(); }
   void save_checkpoint(const std::function<void(const std::filesystem::path&)>& write) override {
@@ -52,6 +80,7 @@ class ContextHost : public learn::TrainingHost {
  private:
   StageContext& context_;
   std::array<MetricId, 7> ids_{};
+  std::optional<MistakeSheets> sheets_;
 };
 
 }  // namespace cifarpipe

@@ -161,7 +161,11 @@ void add_computing(Schema<P>& schema) {
       .unit("epochs")
       .no_effect()
       .field("step_metrics", &P::step_metrics,
-             "Also record the loss of every optimiser step, as step_loss.");
+             "Also record the loss of every optimiser step, as step_loss.")
+      .field("mistakes", &P::mistakes,
+             "Images on each epoch's sheet of wrong answers on the validation split; 0 = none.")
+      .range(0, 400)
+      .unit("images");
 }
 
 /// What the schema's rules cannot say: they do not look into arrays.
@@ -214,6 +218,7 @@ learn::TrainOptions RecipeParams::options(const StageContext& context) const {
   o.stop_on_nan = on_nan == "stop";
   o.checkpoint_every = checkpoint_every;
   o.step_metrics = step_metrics;
+  o.mistakes = mistakes;
   o.bf16 = context.numerics().precision == "bf16";
   o.fusion = fusion;
   o.seed = context.seed();

@@ -61,6 +61,7 @@ struct RecipeParams {
   std::string on_nan = "stop";
   int checkpoint_every = kDefault.checkpoint_every;
   bool step_metrics = kDefault.step_metrics;
+  int mistakes = kDefault.mistakes;
 
   static Schema<RecipeParams> schema();
   /// All but the architecture and what is frozen. Throws an Error for combinations of arrays that

@@ -36,33 +36,29 @@ class TrainStage : public Stage {
     d.numerics.precision = true;
     d.numerics.threads = true;
     d.inputs = {{"data", "dataset/images", "Its split 'train', and 'validation' if there is one."}};
-    d.outputs = {
-        {"model", "model/classifier",
-         "The weights with the best validation accuracy; without a validation split, the last."},
-        {"last", "model/classifier", "The weights after the last epoch."}};
+    d.outputs = train_outputs();
     d.metrics = train_metrics();
     return d;
   }
 
   void run(StageContext& context) override {
-    const learn::DatasetReader data(*context.input("data"));
-    ContextHost host(context);
+    const learn::DatasetReader reader(*context.input("data"));
+    const learn::TrainingData data = learn::training_data(reader);
+    ContextHost host(context, data);
     learn::TrainOptions options = params_.recipe.options(context);
     options.architecture = params_.architecture;
     options.freeze = params_.freeze;
-    learn::Trainer trainer(options, learn::training_data(data), host);
+    learn::Trainer trainer(options, data, host);
     const std::string parameters = std::to_string(trainer.model().parameter_count());
     context.record("parameters", parameters);
     const std::int64_t flops = 2 * trainer.model().network().multiply_adds();
     context.record("forward_flops_per_image", std::to_string(flops));
     context.record("precision", options.bf16 ? "bf16" : "fp32");
     context.info(options.architecture + " with " + parameters + " parameters, " +
-                 std::to_string(data.split("train").count) + " images, " +
-                 (options.bf16 ? "bf16" : "fp32") + ", " +
-                 std::to_string(context.numerics().threads) + " threads");
+                 std::to_string(data.train.count) + " images, " + (options.bf16 ? "bf16" : "fp32") +
+                 ", " + std::to_string(context.numerics().threads) + " threads");
     trainer.run();
-    trainer.write_best(context.output("model"));
-    trainer.write_last(context.output("last"));
+    host.publish(trainer);
   }
 
  private:

@@ -67,6 +67,18 @@ class Learning(unittest.TestCase):
             self.assertEqual(result.code, 1, f"{settings}: {result}")
             self.assertIn(sentence, result.err)
 
+    def test_each_epoch_shows_its_mistakes(self):
+        self.assertEqual(self.run_tiny("data.validation=0.25").code, 0)
+        stages = {s["name"]: s for s in self.store.json("runs", "show", "latest")["stages"]}
+        key = stages["train"]["key"]
+        sheets = self.store.runs / "store" / key[:2] / key / "mistakes"
+        self.assertEqual(sorted(f.name for f in sheets.iterdir()),
+                         ["epoch_001.png", "epoch_002.png", "mistakes.csv"])
+        rows = (sheets / "mistakes.csv").read_text().splitlines()
+        self.assertEqual(rows[0], "epoch,index,label,predicted,confidence")
+        self.assertEqual({row.split(",")[0] for row in rows[1:]}, {"1", "2"})
+        self.assertTrue(all(row.split(",")[2] != row.split(",")[3] for row in rows[1:]))
+
     def test_the_toolbox_runs_through_a_pipeline(self):
         result = self.run_tiny(
             "train.architecture=fastnet", "train.optimizer=muon", "train.nesterov=true",

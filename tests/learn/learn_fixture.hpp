@@ -75,6 +75,7 @@ class FakeHost : public TrainingHost {
   void progress(double done, double total, std::string_view) override { BOOST_TEST(done <= total); }
   void info(std::string_view) override {}
   void warn(std::string_view line) override { warnings.emplace_back(line); }
+  void mistakes(std::int64_t, std::span<const Judgement>) override {}
   bool stop_requested() override { return questions++ == stop_at; }
   std::optional<std::filesystem::path> checkpoint() override {
     if (saved == 0) return std::nullopt;
