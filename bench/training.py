@@ -116,6 +116,23 @@ def time_steps(directory, steps, warmup, precision, threads):
                       "threads": torch.get_num_threads(), "torch": torch.__version__}))
 
 
+def time_batches(directory, count, precision):
+    """Augmented batches alone, on one thread."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    images, _ = load(directory)
+    augmenter = Augmenter(images)
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    order = torch.randperm(len(images))
+    began = 0.0
+    for i in range(-5, count):
+        if i == 0:
+            began = time.perf_counter()
+        at = (i + 5) * BATCH % (len(images) - BATCH)
+        augmenter.batch(order[at:at + BATCH]).to(kind)
+    print(json.dumps({"images_per_second": count * BATCH / (time.perf_counter() - began)}))
+
+
 def interval(ratios):
     """The order statistics that hold the median with at least 95 % probability."""
     n, k = len(ratios), 0
@@ -150,6 +167,13 @@ def compare(options):
     print(f"{cpu_name()}, {options.threads} threads of {os.cpu_count()}, "
           f"load {os.getloadavg()[0]:.2f}, Python {platform.python_version()}, "
           f"batch {BATCH}, {options.steps} steps a measurement after {options.warmup}")
+    for precision in options.precision.split(","):
+        speeds = [json.loads(subprocess.run(command + ["batches", options.directory, count, precision],
+                                            env=environment, check=True,
+                                            stdout=subprocess.PIPE).stdout)["images_per_second"]
+                  for command, count in ((cpp, "3000"), (python, "60"))]
+        print(f"{precision} augmented batches alone, one thread: C++ {speeds[0]:.0f}, Python "
+              f"{speeds[1]:.0f} images/s, ratio {speeds[0] / speeds[1]:.1f}", flush=True)
     slower = False
     for precision in options.precision.split(","):
         ratios, speeds = [], {"C++": [], "Python": []}
@@ -175,10 +199,14 @@ def compare(options):
 
 
 def main():
+    global torch
     if len(sys.argv) > 1 and sys.argv[1] == "time":
-        global torch
         import torch
         time_steps(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], int(sys.argv[6]))
+        return 0
+    if len(sys.argv) > 1 and sys.argv[1] == "batches":
+        import torch
+        time_batches(sys.argv[2], int(sys.argv[3]), sys.argv[4])
         return 0
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("command", choices=["compare"])
