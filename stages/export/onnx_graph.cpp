@@ -55,7 +55,8 @@ class GraphWriter {
   }
 
   std::string add_normalisation(const learn::ModelInfo& info) {
-    const std::vector<std::int64_t> shape = {1, info.channels, 1, 1};
+    // Not [1,C,1,1]: with that, OpenCV 4.6 takes one image at a time only.
+    const std::vector<std::int64_t> shape = {info.channels, 1, 1};
     const std::vector<float> mean(info.mean.begin(), info.mean.end());
     const std::vector<float> std(info.std.begin(), info.std.end());
     const std::string centred =
@@ -75,8 +76,7 @@ class GraphWriter {
   }
 
   onnx::AttributeProto* attribute(const char* name, onnx::AttributeProto::AttributeType type) {
-    onnx::AttributeProto* made =
-        graph_->mutable_node(graph_->node_size() - 1)->add_attribute();
+    onnx::AttributeProto* made = graph_->mutable_node(graph_->node_size() - 1)->add_attribute();
     made->set_name(name);
     made->set_type(type);
     return made;

@@ -1,5 +1,5 @@
-// A network's weights in 8 bits and the places where its values are rounded to 8 bits: what both the
-// ONNX file and its simulation are made from. Values only: any thread.
+// A network's weights in 8 bits and the places where its values are rounded to 8 bits: what both
+// the ONNX file and its simulation are made from. Values only: any thread.
 #pragma once
 
 #include <cstdint>
