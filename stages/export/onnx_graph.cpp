@@ -243,11 +243,20 @@ class GraphWriter {
     inputs.push_back(bias);
   }
 
-  /// Rounds what a node gives to 8 bits, where the plan says so.
+  /// Where the plan says so, rounds what a node gives to 8 bits. And again after pooling and
+  /// flattening, which keep rounded values: it changes nothing, but shows readers of the file that
+  /// all between two roundings can be computed in 8 bits.
   void round_output(int number) {
+    if (!quantised_) return;
     const auto at = static_cast<std::size_t>(number);
-    if (!quantised_ || !quantised_->outputs[at]) return;
-    const ByteRange& range = *quantised_->outputs[at];
+    const Node& node = network_.nodes[at];
+    ranges_.resize(network_.nodes.size());
+    const bool same = node.op == Op::dropout;
+    const bool keeps = same || node.op == Op::max_pool || node.op == Op::flatten;
+    ranges_[at] =
+        keeps ? ranges_[static_cast<std::size_t>(node.inputs[0])] : quantised_->outputs[at];
+    if (!ranges_[at] || same) return;
+    const ByteRange& range = *ranges_[at];
     const std::string name = values_[at];
     const std::string scale = add_scalar(name + ".scale", range.scale);
     const std::string zero =
@@ -283,7 +292,8 @@ class GraphWriter {
   const TensorMap& tensors_;
   const Quantised* quantised_;
   onnx::GraphProto* graph_ = nullptr;
-  std::vector<std::string> values_;  ///< The name of each node's output.
+  std::vector<std::string> values_;               ///< The name of each node's output.
+  std::vector<std::optional<ByteRange>> ranges_;  ///< What each node's output was rounded to.
 };
 
 }  // namespace
