@@ -38,6 +38,10 @@ class Exporting(unittest.TestCase):
         cls.metrics = {name: m["last"] for name, m in shown["metrics"].items()}
         cls.export = cls.folder("export", "export")
         cls.found = cls.read_by_others()
+        missing = [m for m in ("onnxruntime", "onnx", "torch", "safetensors") if m not in cls.found]
+        if missing:
+            print(f"not checked by {', '.join(missing)}: not installed (or no numpy) in the Python "
+                  "of CIFARPIPE_PYTHON", file=sys.stderr)
 
     @classmethod
     def folder(cls, stage, port):
@@ -54,7 +58,7 @@ class Exporting(unittest.TestCase):
 
     def by(self, module):
         if module not in self.found:
-            self.skipTest(f"{module} (or numpy) is not installed in the Python of CIFARPIPE_PYTHON")
+            self.skipTest(f"{module} is not there")
         return self.found[module]
 
     def fails(self, text, *arguments):
