@@ -1,12 +1,14 @@
 #include "stages/export/check.hpp"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "stages/export/opencv_net.hpp"
 #include "stages/export/script_module.hpp"
@@ -31,11 +33,23 @@ void copy_weights(const learn::StateDict& file, const std::string& name,
   }
 }
 
+/// The answers for all images, taken in batches so that any number of them has room.
+at::Tensor in_batches(const at::Tensor& images,
+                      const std::function<at::Tensor(const at::Tensor& batch)>& answer) {
+  constexpr std::int64_t kBatch = 64;
+  std::vector<at::Tensor> parts;
+  for (std::int64_t at = 0; at < images.size(0); at += kBatch) {
+    parts.push_back(answer(images.slice(0, at, std::min(at + kBatch, images.size(0)))));
+  }
+  return parts.size() == 1 ? parts[0].contiguous() : at::cat(parts).contiguous();
+}
+
 }  // namespace
 
 at::Tensor answers(const learn::Model& model, const at::Tensor& normalised) {
   const at::NoGradGuard no_grad;
-  return model.forward(normalised, {}).to(at::kFloat).contiguous();
+  return in_batches(
+      normalised, [&](const at::Tensor& batch) { return model.forward(batch, {}).to(at::kFloat); });
 }
 
 double require_agreement(const std::string& file, const at::Tensor& logits,
@@ -73,22 +87,25 @@ double require_agreement(const std::string& file, const at::Tensor& logits,
 }
 
 double check_onnx(const std::filesystem::path& file, const Reference& reference) {
-  const at::Tensor images = reference.images.contiguous();
-  const auto count = static_cast<std::size_t>(images.numel());
-  std::vector<float> values = answers_by_opencv(
-      file, {images.const_data_ptr<float>(), count},
-      {images.size(0), images.size(1), images.size(2), images.size(3)}, reference.threads);
-  at::Tensor logits = at::empty(reference.logits.sizes(), at::kFloat);
-  if (static_cast<std::size_t>(logits.numel()) != values.size()) {
-    logits = at::empty({static_cast<std::int64_t>(values.size())}, at::kFloat);
-  }
-  std::copy(values.begin(), values.end(), logits.mutable_data_ptr<float>());
+  const at::Tensor logits = in_batches(reference.images, [&](const at::Tensor& batch) {
+    const at::Tensor images = batch.contiguous();
+    const auto count = static_cast<std::size_t>(images.numel());
+    const std::vector<float> values = answers_by_opencv(
+        file, {images.const_data_ptr<float>(), count},
+        {images.size(0), images.size(1), images.size(2), images.size(3)}, reference.threads);
+    const auto all = static_cast<std::int64_t>(values.size());
+    at::Tensor made = at::empty({images.size(0), all / images.size(0)}, at::kFloat);
+    std::copy_n(values.begin(), made.numel(), made.mutable_data_ptr<float>());
+    return made;
+  });
   return require_agreement(file.filename().string(), logits, reference);
 }
 
 double check_script(const std::filesystem::path& file, const Reference& reference) {
   ScriptModule module(file);
-  return require_agreement(file.filename().string(), module.forward(reference.images), reference);
+  const at::Tensor logits =
+      in_batches(reference.images, [&](const at::Tensor& batch) { return module.forward(batch); });
+  return require_agreement(file.filename().string(), logits, reference);
 }
 
 double check_weights(const std::filesystem::path& file, const Reference& reference,

@@ -312,9 +312,9 @@ void ExportStage::write_int8(Work& work, const std::filesystem::path& file) cons
   work.facts.int8 = figures;
   work.context.metric("int8_accuracy", 0, accuracy(figures));
   work.context.metric("int8_loss", 0, figures.loss);
-  work.context.info(fmt::format("{}: accuracy {:.4f} on {} {} images in 8 bits",
-                                file.filename().string(), accuracy(figures), figures.images,
-                                figures.split));
+  work.context.info(fmt::format("{}: {} bytes, accuracy {:.4f} on {} {} images in 8 bits",
+                                file.filename().string(), std::filesystem::file_size(file),
+                                accuracy(figures), figures.images, figures.split));
 }
 
 }  // namespace

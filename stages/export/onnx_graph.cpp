@@ -14,7 +14,11 @@ namespace {
 using learn::Node;
 using learn::Op;
 
-constexpr int kIrVersion = 7;  // The one of opset 13; newer readers take it with newer opsets.
+/// The version of the file format that came with an opset.
+int ir_version(int opset) {
+  return opset < 15 ? 7 : 8;
+}
+
 const double kHalfRoot = std::sqrt(0.5);
 
 class GraphWriter {
@@ -24,7 +28,7 @@ class GraphWriter {
 
   onnx::ModelProto write(const learn::ModelInfo& info, const OnnxOptions& options) {
     onnx::ModelProto model;
-    model.set_ir_version(kIrVersion);
+    model.set_ir_version(ir_version(options.opset));
     model.set_producer_name("cifarpipe");
     model.add_opset_import()->set_version(options.opset);
     graph_ = model.mutable_graph();
@@ -301,7 +305,11 @@ class GraphWriter {
 std::string make_onnx(const learn::Network& network, const TensorMap& tensors,
                       const learn::ModelInfo& info, const OnnxOptions& options,
                       const Quantised* quantised) {
-  return GraphWriter(network, tensors, quantised).write(info, options).SerializeAsString();
+  std::string bytes;
+  if (!GraphWriter(network, tensors, quantised).write(info, options).SerializeToString(&bytes)) {
+    throw Error("the weights are too many for an ONNX file of 2 GiB");
+  }
+  return bytes;
 }
 
 }  // namespace cifarpipe

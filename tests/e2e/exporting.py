@@ -131,6 +131,28 @@ class Exporting(unittest.TestCase):
                            "train.epochs=1", "--set", "download.train_images=64", "--set", formats,
                            "--set", "export.normalization=outside", expect=0)
 
+    def test_a_model_of_groups(self):
+        grouped = EXPORT.replace('inputs.model = "train.model"\n[stages.export.params]',
+                                 'inputs.model = "finetune.model"\n[stages.export.params]') + """
+formats = ["onnx"]
+[stages.finetune]
+uses = "finetune"
+inputs.model = "train.model"
+[stages.finetune.params]
+epochs = 1
+[stages.finetune.params.groups]
+Straight = ["square", "triangle", "star", "cross", "arrow", "hourglass"]
+Round = ["disc", "ring", "crescent", "heart"]
+"""
+        self.store.run("run", self.store.write("grouped.toml", grouped), expect=0)
+        shown = self.store.json("runs", "show", "latest")
+        self.store.run("export-run", shown["id"], "--to", "grouped", expect=0)
+        card = (self.store.dir / "grouped/README.md").read_text()
+        self.assertIn("1. Round: disc, ring, crescent, heart\n", card)
+        self.assertIn("10 classes in the data", card)
+        accuracy = shown["metrics"]["export/accuracy"]["last"]
+        self.assertIn(f"| 32-bit | test | 64 | {accuracy:.4f} |", card)
+
     def test_disagreement_is_one_sentence(self):
         error = self.fails(EXPORT, "--set", "export.tolerance=0")
         self.assertRegex(error, r"model\.(onnx|pt) does not agree with the checkpoint: its logits "
