@@ -87,17 +87,14 @@ double require_agreement(const std::string& file, const at::Tensor& logits,
 }
 
 double check_onnx(const std::filesystem::path& file, const Reference& reference) {
-  const at::Tensor logits = in_batches(reference.images, [&](const at::Tensor& batch) {
-    const at::Tensor images = batch.contiguous();
-    const auto count = static_cast<std::size_t>(images.numel());
-    const std::vector<float> values = answers_by_opencv(
-        file, {images.const_data_ptr<float>(), count},
-        {images.size(0), images.size(1), images.size(2), images.size(3)}, reference.threads);
-    const auto all = static_cast<std::int64_t>(values.size());
-    at::Tensor made = at::empty({images.size(0), all / images.size(0)}, at::kFloat);
-    std::copy_n(values.begin(), made.numel(), made.mutable_data_ptr<float>());
-    return made;
-  });
+  const at::Tensor images = reference.images.contiguous();
+  const auto count = static_cast<std::size_t>(images.numel());
+  const std::vector<float> values = answers_by_opencv(
+      file, {images.const_data_ptr<float>(), count},
+      {images.size(0), images.size(1), images.size(2), images.size(3)}, reference.threads);
+  const auto all = static_cast<std::int64_t>(values.size());
+  at::Tensor logits = at::empty({images.size(0), all / images.size(0)}, at::kFloat);
+  std::copy_n(values.begin(), logits.numel(), logits.mutable_data_ptr<float>());
   return require_agreement(file.filename().string(), logits, reference);
 }
 

@@ -261,6 +261,7 @@ void ExportStage::write(Work& work, const std::string& format, const Reference& 
     const learn::SafetensorsReader weights(learn::weights_file(work.model_dir));
     learn::write_text(file,
                       make_onnx(network, weights.tensors(), work.info, {params_.opset, inside}));
+    require_valid_onnx(file);
     difference = check_onnx(file, reference);
   } else if (format == "torchscript") {
     write_script_module(file, work.model, work.info, inside);
@@ -305,6 +306,7 @@ void ExportStage::write_int8(Work& work, const std::filesystem::path& file) cons
   learn::write_text(file,
                     make_onnx(work.model.network(), weights.tensors(), work.info,
                               {params_.opset, params_.normalization == "inside"}, &quantised));
+  require_valid_onnx(file);
   const std::string judged = first_split(work.data, {"test", "validation", "train"});
   const SplitFigures figures =
       judge_split(work.context, work.data, judged, work.classes, work.maker,

@@ -1,5 +1,6 @@
 #include "stages/export/onnx_graph.hpp"
 
+#include <onnx/checker.h>
 #include <onnx/onnx_pb.h>
 
 #include <cmath>
@@ -310,6 +311,18 @@ std::string make_onnx(const learn::Network& network, const TensorMap& tensors,
     throw Error("the weights are too many for an ONNX file of 2 GiB");
   }
   return bytes;
+}
+
+void require_valid_onnx(const std::filesystem::path& file) {
+  onnx::ModelProto model;
+  if (!model.ParseFromString(learn::read_text(file))) {
+    throw Error(file.filename().string() + " cannot be read again: it is not a model");
+  }
+  try {
+    onnx::checker::check_model(model);
+  } catch (const std::exception& e) {
+    throw Error(file.filename().string() + " is not a valid model: " + e.what());
+  }
 }
 
 }  // namespace cifarpipe

@@ -4,6 +4,7 @@
 // No libtorch, and no protobuf in this header. Pure function: any thread.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -26,5 +27,8 @@ struct OnnxOptions {
 std::string make_onnx(const learn::Network& network, const TensorMap& tensors,
                       const learn::ModelInfo& info, const OnnxOptions& options,
                       const Quantised* quantised = nullptr);
+
+/// Reads the file again and asks ONNX's own checker. Throws an Error that names the file.
+void require_valid_onnx(const std::filesystem::path& file);
 
 }  // namespace cifarpipe
