@@ -4,8 +4,9 @@
 
 build_packages=(
   binutils ca-certificates ccache cmake g++ git ninja-build
-  libarchive-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libopencv-core-dev
-  libopencv-imgproc-dev libsqlite3-dev libssl-dev libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
+  libarchive-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libonnx-dev libopencv-core-dev
+  libopencv-dnn-dev libopencv-imgproc-dev libprotobuf-dev libsqlite3-dev libssl-dev
+  libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
 )
 # shellcheck disable=SC2034  # read by scripts/test
 test_packages=(

@@ -1,0 +1,189 @@
+#include "stages/export/card.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "stages/learn/metrics.hpp"
+
+namespace cifarpipe {
+namespace {
+
+const ExportedFile* find(const CardFacts& facts, std::string_view format) {
+  const auto found = std::find_if(facts.files.begin(), facts.files.end(),
+                                  [&](const ExportedFile& f) { return f.format == format; });
+  return found == facts.files.end() ? nullptr : &*found;
+}
+
+std::string list(const std::vector<double>& values) {
+  return fmt::format("{}", fmt::join(values, ", "));
+}
+
+/// Names as they stand in a table or in a sentence: nothing in them is Markdown.
+std::string plain(const std::string& name) {
+  std::string made;
+  for (const char letter : name) {
+    if (std::string_view("\\`*_[]<>|#").find(letter) != std::string_view::npos) made += '\\';
+    made += letter == '\n' ? ' ' : letter;
+  }
+  return made;
+}
+
+std::string what_it_is(const CardFacts& facts) {
+  const learn::ModelInfo& model = facts.model;
+  std::string text = fmt::format(
+      "# {} for {} classes\n\nAn image classifier of the architecture `{}`: {} parameters, {:.1f} "
+      "million multiply-adds an image.\nIt takes {} images of {}x{} pixels (height x width) and "
+      "gives a number (logit) for each class; the largest is its answer.\nThe weights are those "
+      "after epoch {} of their training.\n\nClasses, in the order of the logits:\n\n",
+      model.architecture, model.classes.size(), model.architecture, model.parameters,
+      static_cast<double>(facts.multiply_adds) / 1e6, model.channels == 1 ? "grey" : "RGB",
+      model.height, model.width, model.epoch);
+  for (std::size_t i = 0; i < model.classes.size(); ++i) {
+    text += fmt::format("{}. {}", i, plain(model.classes[i]));
+    if (i < model.groups.size()) {
+      std::vector<std::string> members;
+      for (const auto& member : model.groups[i].second) members.push_back(plain(member));
+      text += members.empty() ? ": no class of the data"
+                              : fmt::format(": {}", fmt::join(members, ", "));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+std::string about_data(const CardFacts& facts) {
+  std::string text = "\n## Data\n\n| split | images |\n|---|---:|\n";
+  for (const auto& [name, count] : facts.splits) text += fmt::format("| {} | {} |\n", name, count);
+  text += fmt::format(
+      "\n{} classes in the data, images of {}x{}. Mean of the channels on [0, 1]: {}; standard "
+      "deviation: {}.\n",
+      facts.data.classes.size(), facts.data.height, facts.data.width, list(facts.model.mean),
+      list(facts.model.std));
+  return text;
+}
+
+std::string figures_row(const std::string& name, const SplitFigures& figures) {
+  const learn::Interval interval = learn::wilson(figures.correct, figures.images);
+  return fmt::format("| {} | {} | {} | {:.4f} | {:.4f} to {:.4f} | {:.4f} |\n", name, figures.split,
+                     figures.images,
+                     static_cast<double>(figures.correct) / static_cast<double>(figures.images),
+                     interval.low, interval.high, figures.loss);
+}
+
+std::string about_figures(const CardFacts& facts) {
+  std::string text =
+      "\n## Figures\n\n| numbers | split | images | accuracy | 95 % interval | loss |\n"
+      "|---|---|---:|---:|---|---:|\n";
+  for (const SplitFigures& figures : facts.figures) text += figures_row("32-bit", figures);
+  if (facts.int8) text += figures_row("8-bit", *facts.int8);
+  text += fmt::format(
+      "\nEach file in 32 bits was read again and gave, for {} images of the split {}, the logits "
+      "of the checkpoint\nto within {:g} of the largest of an image.",
+      facts.checked_images, facts.checked_split, facts.tolerance);
+  if (facts.int8) {
+    text += fmt::format(
+        " The 8-bit figures are computed with the file's own\nroundings; its ranges come from {} "
+        "images of the split {}.",
+        facts.calibration_images, facts.calibration_split);
+  }
+  return text + "\n";
+}
+
+std::string about_limits(const CardFacts& facts) {
+  std::string text =
+      "\n## Limits\n\n"
+      "- It knows only the classes above and answers with one of them, whatever it is shown.\n"
+      "- The figures hold for images like those of the data: as small, as centred, as chosen.\n"
+      "- How sure it is (softmax of the logits) is not a probability that was checked.\n";
+  if (facts.model.height < 64 && facts.model.width < 64) {
+    text += fmt::format(
+        "- Larger pictures have to be made {}x{} as the data was; how that is done changes "
+        "answers.\n",
+        facts.model.height, facts.model.width);
+  }
+  if (find(facts, "onnx_int8")) {
+    text +=
+        "- The 8-bit model's sums can overflow on x86 processors without VNNI (16-bit "
+        "intermediate sums): measure there again.\n";
+  }
+  return text;
+}
+
+std::string about_files(const CardFacts& facts) {
+  std::string text = "\n## Files\n\n| file | format | bytes | SHA-256 |\n|---|---|---:|---|\n";
+  for (const ExportedFile& file : facts.files) {
+    text +=
+        fmt::format("| `{}` | {} | {} | `{}` |\n", file.name, file.format, file.bytes, file.sha256);
+  }
+  return text;
+}
+
+std::string snippet(const std::string& title, const std::string& code) {
+  return fmt::format("\n{}:\n\n```python\n{}```\n", title, code);
+}
+
+std::string input_code(const CardFacts& facts) {
+  const bool grey = facts.model.channels == 1;
+  std::string code = fmt::format(
+      "import numpy as np\nfrom PIL import Image\n\n"
+      "picture = Image.open(\"picture.png\").convert(\"{}\").resize(({}, {}))\n"
+      "image = np.asarray(picture, np.float32){} / 255  # [1, {}, {}, {}]\n",
+      grey ? "L" : "RGB", facts.model.width, facts.model.height,
+      grey ? "[None, None]" : ".transpose(2, 0, 1)[None]", facts.model.channels, facts.model.height,
+      facts.model.width);
+  const std::string normalise = fmt::format(
+      "mean = np.array([{}], np.float32).reshape(-1, 1, 1)\n"
+      "std = np.array([{}], np.float32).reshape(-1, 1, 1)\n",
+      list(facts.model.mean), list(facts.model.std));
+  code += normalise;
+  if (!facts.normalised_inside) code += "image = (image - mean) / std\n";
+  return code;
+}
+
+std::string how_to_use(const CardFacts& facts) {
+  std::string text = fmt::format(
+      "\n## Use\n\nInput: 32-bit floats, N x {} x {} x {}{}, {}.\nThe weights "
+      "alone (safetensors, pth) always want (image - mean) / std.\n",
+      facts.model.channels, facts.model.height, facts.model.width,
+      facts.model.channels == 3 ? " (channels R, G, B)" : "",
+      facts.normalised_inside
+          ? "on [0, 1]; the normalisation is inside of the ONNX and TorchScript models"
+          : "on [0, 1] and then normalised: (image - mean) / std");
+  text += snippet("An image for all of them", input_code(facts));
+  for (const char* format : {"onnx", "onnx_int8"}) {
+    if (const ExportedFile* file = find(facts, format)) {
+      text += snippet(
+          fmt::format("{} (opset {})", format, facts.opset),
+          fmt::format("import onnxruntime\n\nsession = onnxruntime.InferenceSession(\"{}\")\n"
+                      "logits = session.run([\"logits\"], {{\"image\": image}})[0]\n",
+                      file->name));
+    }
+  }
+  if (const ExportedFile* file = find(facts, "torchscript")) {
+    text += snippet("torchscript", fmt::format("import torch\n\nmodel = torch.jit.load(\"{}\")\n"
+                                               "logits = model(torch.from_numpy(image))\n",
+                                               file->name));
+  }
+  if (const ExportedFile* file = find(facts, "safetensors")) {
+    text += snippet("safetensors", fmt::format("from safetensors.torch import load_file\n\n"
+                                               "state_dict = load_file(\"{}\")\n",
+                                               file->name));
+  }
+  if (const ExportedFile* file = find(facts, "pth")) {
+    text += snippet("pth", fmt::format("import torch\n\nstate_dict = torch.load(\"{}\", "
+                                       "weights_only=True)\n",
+                                       file->name));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string card_text(const CardFacts& facts) {
+  return what_it_is(facts) + about_data(facts) + about_figures(facts) + about_limits(facts) +
+         about_files(facts) + how_to_use(facts);
+}
+
+}  // namespace cifarpipe

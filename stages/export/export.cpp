@@ -1,0 +1,326 @@
+// The stage `export`: a model in the formats of other programs, each read again and compared, with
+// a card. Stage's thread.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "pipeline/digest.hpp"
+#include "pipeline/stage.hpp"
+#include "plugins/plugin.hpp"
+#include "stages/export/card.hpp"
+#include "stages/export/check.hpp"
+#include "stages/export/onnx_graph.hpp"
+#include "stages/export/quantise.hpp"
+#include "stages/export/script_module.hpp"
+#include "stages/export/torch_save.hpp"
+#include "stages/learn/compute_scope.hpp"
+#include "stages/learn/evaluation.hpp"
+#include "stages/learn/tensor_file.hpp"
+
+namespace cifarpipe {
+namespace {
+
+struct ExportParams {
+  std::vector<std::string> formats = {"onnx", "onnx_int8", "torchscript", "safetensors", "pth"};
+  std::string normalization = "inside";
+  int opset = 13;
+  int images = 64;
+  int calibration_images = 512;
+  double tolerance = 1e-4;
+
+  static Schema<ExportParams> schema() {
+    using P = ExportParams;
+    return Schema<P>{}
+        .field("formats", &P::formats, "The files to write.")
+        .one_of({"onnx", "onnx_int8", "torchscript", "safetensors", "pth"})
+        .field("normalization", &P::normalization,
+               "inside = the ONNX and TorchScript models take images on [0, 1] and normalise them "
+               "themselves; outside = they take normalised images.")
+        .one_of({"inside", "outside"})
+        .field("opset", &P::opset, "Version of ONNX's operations.")
+        .range(13, 17)
+        .field("images", &P::images, "Real images on which each file must agree with the model.")
+        .range(1, 10000)
+        .unit("images")
+        .field("calibration_images", &P::calibration_images,
+               "Images (of the validation split, else of the training split) that the ranges of "
+               "the 8-bit model come from.")
+        .range(1, 100000)
+        .unit("images")
+        .field("tolerance", &P::tolerance,
+               "Largest difference of two logits that counts as agreement, as a part of the "
+               "image's largest logit.")
+        .range(0, 1);
+  }
+};
+
+/// A name's file.
+std::string file_of(const std::string& format) {
+  if (format == "onnx") return "model.onnx";
+  if (format == "onnx_int8") return "model_int8.onnx";
+  if (format == "torchscript") return "model.pt";
+  if (format == "safetensors") return "model.safetensors";
+  return "model.pth";
+}
+
+class ExportStage : public Stage {
+ public:
+  using Params = ExportParams;
+
+  explicit ExportStage(ExportParams params) : params_(std::move(params)) {}
+
+  static StageDescription describe() {
+    using Goal = MetricInfo::Goal;
+    StageDescription d;
+    d.name = "export";
+    d.summary =
+        "Writes a model for other programs: ONNX, 8-bit ONNX, TorchScript, safetensors, "
+        "pth; each is checked.";
+    d.numerics.threads = true;
+    d.inputs = {{"model", "model/classifier", "The weights."},
+                {"data", "dataset/images",
+                 "Images of the model's size, with its classes or those that it groups: to check, "
+                 "to calibrate and to measure."}};
+    d.outputs = {{"export", "export/files", "The files and their card, README.md."}};
+    d.metrics = {
+        {"accuracy", Goal::maximize, "Accuracy of the model on the test split."},
+        {"loss", Goal::minimize, "Its mean cross entropy there."},
+        {"val_accuracy", Goal::maximize, "Its accuracy on the validation split."},
+        {"int8_accuracy", Goal::maximize, "Accuracy of the 8-bit model on the test split."},
+        {"int8_loss", Goal::minimize, "Its mean cross entropy there."},
+        {"difference/*", Goal::none,
+         "Largest difference of a file's logits from the model's, as a part of an image's "
+         "largest."}};
+    return d;
+  }
+
+  void run(StageContext& context) override;
+
+ private:
+  /// What all steps use.
+  struct Work {
+    StageContext& context;
+    const std::filesystem::path& model_dir;
+    const learn::DatasetReader& data;
+    const learn::ModelInfo& info;
+    const learn::Model& model;
+    const learn::BatchMaker& maker;
+    std::vector<std::int32_t> classes;  ///< The model's class of each of the dataset's.
+    CardFacts facts;
+  };
+
+  void check_formats() const;
+  void measure(Work& work) const;
+  Reference make_reference(const Work& work) const;
+  void write(Work& work, const std::string& format, const Reference& reference) const;
+  void write_int8(Work& work, const std::filesystem::path& file) const;
+
+  ExportParams params_;
+};
+
+/// `count` rows of a split, evenly over all of it.
+std::vector<std::int32_t> spread(std::int64_t all, std::int64_t count) {
+  std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(all, count)));
+  const auto chosen = static_cast<std::int64_t>(rows.size());
+  for (std::int64_t i = 0; i < chosen; ++i) {
+    rows[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i * all / chosen);
+  }
+  return rows;
+}
+
+/// The first of these splits that has images.
+std::string first_split(const learn::DatasetReader& data, const std::vector<std::string>& wanted) {
+  for (const std::string& name : wanted) {
+    if (data.has(name) && data.split(name).count > 0) return name;
+  }
+  throw Error("the dataset has no images");
+}
+
+using Answer = std::function<at::Tensor(const at::Tensor& normalised)>;
+
+/// Counts right answers over a whole split.
+SplitFigures judge_split(StageContext& context, const learn::DatasetReader& data,
+                         const std::string& name, const std::vector<std::int32_t>& classes,
+                         const learn::BatchMaker& maker, const Answer& answer) {
+  constexpr std::int64_t kBatch = 256;
+  const learn::SplitView& split = data.split(name);
+  SplitFigures figures{name, split.count, 0, 0};
+  std::vector<std::int32_t> rows;
+  for (std::int64_t at = 0; at < split.count; at += kBatch) {
+    context.throw_if_stopped();
+    context.progress({static_cast<double>(at), static_cast<double>(split.count), "images", name});
+    rows.resize(static_cast<std::size_t>(std::min(kBatch, split.count - at)));
+    std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(at));
+    const at::Tensor logits = answer(maker.plain(split, rows)).contiguous();
+    const auto width = static_cast<std::size_t>(logits.size(1));
+    const float* values = logits.const_data_ptr<float>();
+    for (const auto row : rows) {
+      const auto label = static_cast<std::size_t>(split.labels[static_cast<std::size_t>(row)]);
+      const learn::Judgement judgement = learn::judge({values, width}, classes[label]);
+      figures.correct += judgement.predicted == judgement.label ? 1 : 0;
+      figures.loss += judgement.loss / static_cast<double>(split.count);
+      values += width;
+    }
+  }
+  return figures;
+}
+
+double accuracy(const SplitFigures& figures) {
+  return static_cast<double>(figures.correct) / static_cast<double>(figures.images);
+}
+
+void ExportStage::check_formats() const {
+  if (params_.formats.empty()) throw Error("there is nothing to export: 'formats' is empty");
+  std::set<std::string> seen;
+  for (const std::string& format : params_.formats) {
+    if (!seen.insert(format).second) throw Error("'formats' has '" + format + "' twice");
+  }
+}
+
+void ExportStage::run(StageContext& context) {
+  check_formats();
+  const std::filesystem::path& model_dir = *context.input("model");
+  const learn::DatasetReader data(*context.input("data"));
+  const learn::ModelInfo info = learn::read_model_info(model_dir);
+  const learn::ModelShape shape{info.height, info.width, info.channels,
+                                static_cast<std::int64_t>(info.classes.size())};
+  const auto model = learn::make_model(info.architecture, shape);
+  learn::load_weights(learn::weights_file(model_dir), *model);
+  const learn::FlushDenormalScope flush_denormals;
+  const learn::MemoryReuseScope memory;
+  const learn::BatchMaker maker({info.height, info.width, info.channels, info.mean, info.std});
+  Work work{context, model_dir, data, info, *model, maker, learn::fit_labels(info, data.info()),
+            {}};
+  work.facts.model = info;
+  work.facts.multiply_adds = model->network().multiply_adds();
+  work.facts.data = data.info();
+  for (const auto name : learn::kSplitNames) {
+    if (data.has(std::string(name))) {
+      work.facts.splits.emplace_back(name, data.split(std::string(name)).count);
+    }
+  }
+  measure(work);
+  const Reference reference = make_reference(work);
+  work.facts.checked_split = reference.split;
+  work.facts.checked_images = static_cast<std::int64_t>(reference.positions.size());
+  work.facts.tolerance = params_.tolerance;
+  work.facts.opset = params_.opset;
+  work.facts.normalised_inside = params_.normalization == "inside";
+  for (const std::string& format : params_.formats) {
+    context.throw_if_stopped();
+    write(work, format, reference);
+  }
+  learn::write_text(context.output("export") / "README.md", card_text(work.facts));
+}
+
+void ExportStage::measure(Work& work) const {
+  const Answer answer = [&](const at::Tensor& images) { return answers(work.model, images); };
+  for (const std::string name : {"validation", "test"}) {
+    if (!work.data.has(name) || work.data.split(name).count == 0) continue;
+    const SplitFigures figures =
+        judge_split(work.context, work.data, name, work.classes, work.maker, answer);
+    work.facts.figures.push_back(figures);
+    work.context.metric(name == "test" ? "accuracy" : "val_accuracy", 0, accuracy(figures));
+    if (name == "test") work.context.metric("loss", 0, figures.loss);
+  }
+}
+
+Reference ExportStage::make_reference(const Work& work) const {
+  Reference reference;
+  reference.split = first_split(work.data, {"test", "validation", "train"});
+  const learn::SplitView& split = work.data.split(reference.split);
+  const auto rows = spread(split.count, params_.images);
+  reference.normalised = work.maker.plain(split, rows);
+  reference.images = reference.normalised;
+  if (params_.normalization == "inside") {
+    const auto channels = static_cast<std::size_t>(work.info.channels);
+    const learn::BatchMaker raw({work.info.height, work.info.width, work.info.channels,
+                                 std::vector<double>(channels, 0.0),
+                                 std::vector<double>(channels, 1.0)});
+    reference.images = raw.plain(split, rows);
+  }
+  reference.logits = answers(work.model, reference.normalised);
+  for (const auto row : rows) {
+    reference.positions.push_back(split.index[static_cast<std::size_t>(row)]);
+  }
+  reference.tolerance = params_.tolerance;
+  reference.threads = work.context.numerics().threads;
+  return reference;
+}
+
+void ExportStage::write(Work& work, const std::string& format, const Reference& reference) const {
+  const learn::Network& network = work.model.network();
+  const std::filesystem::path file = work.context.output("export") / file_of(format);
+  const bool inside = params_.normalization == "inside";
+  double difference = 0;
+  if (format == "onnx_int8") {
+    write_int8(work, file);
+  } else if (format == "onnx") {
+    const learn::SafetensorsReader weights(learn::weights_file(work.model_dir));
+    learn::write_text(file,
+                      make_onnx(network, weights.tensors(), work.info, {params_.opset, inside}));
+    require_valid_onnx(file);
+    difference = check_onnx(file, reference);
+  } else if (format == "torchscript") {
+    write_script_module(file, work.model, work.info, inside);
+    difference = check_script(file, reference);
+  } else {
+    const learn::SafetensorsReader weights(learn::weights_file(work.model_dir));
+    std::vector<std::pair<std::string, learn::TensorBytes>> tensors;
+    for (const auto& spec : network.tensors()) {
+      tensors.emplace_back(spec.name, weights.at(spec.name));
+    }
+    if (format == "pth") {
+      write_torch_file(file, tensors);
+    } else {
+      learn::write_safetensors(file, tensors,
+                               {{"format", "pt"}, {"architecture", work.info.architecture}});
+    }
+    difference = check_weights(file, reference, learn::Model(network, true));
+  }
+  const auto bytes = std::filesystem::file_size(file);
+  work.facts.files.push_back({format, file.filename().string(), bytes, sha256_file(file)});
+  if (format == "onnx_int8") return;
+  work.context.metric("difference/" + format, 0, difference);
+  work.context.info(fmt::format("{}: {} bytes, differs by {:.1e} of the largest logit at most",
+                                file.filename().string(), bytes, difference));
+}
+
+void ExportStage::write_int8(Work& work, const std::filesystem::path& file) const {
+  constexpr std::size_t kBatch = 128;
+  const std::string name = first_split(work.data, {"validation", "train", "test"});
+  const learn::SplitView& split = work.data.split(name);
+  const auto rows = spread(split.count, params_.calibration_images);
+  Quantiser quantiser(work.model);
+  for (std::size_t at = 0; at < rows.size(); at += kBatch) {
+    work.context.throw_if_stopped();
+    const std::span<const std::int32_t> batch(rows.data() + at, std::min(kBatch, rows.size() - at));
+    quantiser.calibrate(work.maker.plain(split, batch));
+  }
+  work.facts.calibration_split = name;
+  work.facts.calibration_images = static_cast<std::int64_t>(rows.size());
+  const Quantised& quantised = quantiser.finish();
+  const learn::SafetensorsReader weights(learn::weights_file(work.model_dir));
+  learn::write_text(file,
+                    make_onnx(work.model.network(), weights.tensors(), work.info,
+                              {params_.opset, params_.normalization == "inside"}, &quantised));
+  require_valid_onnx(file);
+  const std::string judged = first_split(work.data, {"test", "validation", "train"});
+  const SplitFigures figures =
+      judge_split(work.context, work.data, judged, work.classes, work.maker,
+                  [&](const at::Tensor& images) { return quantiser.forward(images); });
+  work.facts.int8 = figures;
+  work.context.metric("int8_accuracy", 0, accuracy(figures));
+  work.context.metric("int8_loss", 0, figures.loss);
+  work.context.info(fmt::format("{}: {} bytes, accuracy {:.4f} on {} {} images in 8 bits",
+                                file.filename().string(), std::filesystem::file_size(file),
+                                accuracy(figures), figures.images, figures.split));
+}
+
+}  // namespace
+}  // namespace cifarpipe
+
+CIFARPIPE_PLUGIN("export", "1.0.0",
+                 [](cifarpipe::StageRegistry& registry) { registry.add<cifarpipe::ExportStage>(); })
