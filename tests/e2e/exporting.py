@@ -52,8 +52,10 @@ class Exporting(unittest.TestCase):
     def read_by_others(cls):
         python = os.environ.get("CIFARPIPE_PYTHON", sys.executable)
         reader = pathlib.Path(__file__).with_name("export_reader.py")
+        modules = os.environ.get("CIFARPIPE_TEST_MODULES", "")
+        environment = {**os.environ, "PYTHONPATH": modules} if modules else None
         done = subprocess.run([python, reader, cls.export, cls.folder("data", "dataset"), "test"],
-                              stdout=subprocess.PIPE, text=True, check=True)
+                              stdout=subprocess.PIPE, text=True, check=True, env=environment)
         return json.loads(done.stdout)
 
     def by(self, module):
