@@ -24,7 +24,7 @@ struct TrainParams {
 
 std::string where(const Numerics& numerics) {
   if (numerics.device != "cpu") return "on " + numerics.device;
-  return std::to_string(numerics.threads) + " threads";
+  return std::to_string(numerics.threads) + (numerics.threads == 1 ? " thread" : " threads");
 }
 
 class TrainStage : public Stage {
