@@ -5,6 +5,8 @@
 #include "stages/learn/dataset_file.hpp"
 #include "stages/preprocess/channel_statistics.hpp"
 #include "stages/preprocess/cifar_layout.hpp"
+#include "stages/preprocess/duplicates_report.hpp"
+#include "stages/preprocess/perceptual_hash.hpp"
 #include "stages/preprocess/preview.hpp"
 #include "stages/preprocess/records.hpp"
 #include "stages/preprocess/validation.hpp"
@@ -67,6 +69,9 @@ class Conversion {
     set_normalisation();
     writer_.finish();
     preview_.write(context_.output("preview"), mean_, std_, params_.normalization);
+    if (params_.duplicate_distance >= 0) {
+      report_duplicates(context_, static_cast<int>(params_.duplicate_distance));
+    }
     context_.info(summary());
   }
 
@@ -169,6 +174,11 @@ Schema<PreprocessParams> PreprocessParams::schema() {
       .field("limit_test", &P::limit_test, "Take only the first test images; 0 = all.")
       .at_least(0)
       .unit("images")
+      .field("duplicate_distance", &P::duplicate_distance,
+             "Images whose perceptual hashes differ in at most so many of 468 bits are listed as "
+             "near-duplicates; 0 = equal hashes, -1 = no search.")
+      .range(-1, kHashBits)
+      .unit("bits")
       .rule({Param("normalization") == "given"},
             {is_empty_list("mean", false), is_empty_list("std", false)},
             "normalization = \"given\" needs mean and std, three numbers each")
@@ -181,11 +191,15 @@ StageDescription PreprocessStage::describe() {
   StageDescription d;
   d.name = "preprocess";
   d.summary = "Makes one dataset of CIFAR-10's or CIFAR-100's binary files, with a contact sheet.";
+  d.revision = 2;
   d.uses_seed = true;
   d.inputs = {{"files", "files/raw", "A folder with the binary files somewhere in it.", false}};
   d.outputs = {
       {"dataset", "dataset/images", "Images, labels, class names, splits, mean and std.", false},
-      {"preview", "report/preview", "contact-sheet.png and summary.json.", false}};
+      {"preview", "report/preview",
+       "contact-sheet.png and summary.json; duplicates.png and duplicates.json.", false}};
+  d.metrics = {{"duplicates/*", MetricInfo::Goal::none,
+                "Images of a split that stand, or nearly, in another: duplicates/test_in_train."}};
   return d;
 }
 

@@ -1,6 +1,7 @@
 // The stage `preprocess`: CIFAR's binary files become one dataset, and a picture to look at. Input
 // `files` (files/raw); outputs `dataset` (dataset/images) and `preview` (report/preview). One
-// thread; memory does not grow with the data.
+// thread, but for the search for duplicates, whose memory alone grows with the data: some 250 bytes
+// an image.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct PreprocessParams {
   std::vector<double> std;
   std::int64_t limit_train = 0;
   std::int64_t limit_test = 0;
+  std::int64_t duplicate_distance = 64;
 
   static Schema<PreprocessParams> schema();
 };
