@@ -40,7 +40,7 @@ GraphWorld Session::world(const Configuration& configuration) {
   world.machine = detect_machine(cuda);
   world.digest_path = [this](const std::string& path) { return digest_of(path); };
   world.earlier_result = [this](const InputSource& source) {
-    const RunRecord run = recorder_->resolve_run(source.run);
+    const RunRecord run = earlier_run(source);
     const auto job = recorder_->run_stage_job(run.id, source.stage);
     const auto result = job ? store_.find(*job) : std::nullopt;
     if (!result) {
@@ -55,6 +55,20 @@ GraphWorld Session::world(const Configuration& configuration) {
     return std::make_pair(*job, port_digest(*result, source.port));
   };
   return world;
+}
+
+/// "latest" is the newest run that has what is asked for: else a pipeline that takes an earlier
+/// run's result would meet itself when it is called again.
+RunRecord Session::earlier_run(const InputSource& source) {
+  try {
+    if (source.run != "latest") return recorder_->resolve_run(source.run);
+  } catch (const Error& error) {
+    throw Error(error.what(), source.place);
+  }
+  if (auto run = recorder_->newest_run_with(source.stage)) return std::move(*run);
+  throw Error(fmt::format("no run has a result of a stage '{}' yet; run a pipeline that has one",
+                          source.stage),
+              source.place);
 }
 
 std::string Session::digest_of_file(const std::filesystem::path& file) {

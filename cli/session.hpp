@@ -30,6 +30,7 @@ class Session {
   GraphWorld world(const Configuration& configuration);
 
  private:
+  RunRecord earlier_run(const InputSource& source);
   std::string digest_of(const std::string& path);
   std::string digest_of_file(const std::filesystem::path& file);
 

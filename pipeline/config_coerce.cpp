@@ -201,7 +201,9 @@ class Coercion {
       for (const std::string& choice : field_.choices) {
         all += (all.empty() ? "\"" : ", \"") + choice + "\"";
       }
-      const std::string guess = nearest(text, field_.choices);
+      std::vector<std::string> whole = field_.choices;
+      std::erase_if(whole, [](const std::string& choice) { return choice.ends_with(":N"); });
+      const std::string guess = nearest(text, whole);
       context_.error(
           node.mark,
           fmt::format("{} = {} is not one of {}{}", subject(), to_text(text), all,

@@ -46,6 +46,8 @@ class Wiring {
         name = nearest(name, names);
         if (name.empty() || stage.inputs->find(name) != nullptr) continue;
       }
+      // As if it were not written: what a file inherits can be undone.
+      if (entry.value.is_string() && entry.value.text.empty()) continue;
       touched_.emplace_back(&stage, name);
       read_source(stage, name, entry.value);
     }

@@ -117,6 +117,8 @@ class Recorder {
                                             const std::string& forced) = 0;
   /// RUN as a person writes it: id, unique prefix, name, or "latest". Throws an Error (usage).
   virtual RunRecord resolve_run(const std::string& run) = 0;
+  /// The newest undeleted run, no cell of a sweep, that has a result of this stage.
+  virtual std::optional<RunRecord> newest_run_with(const std::string& stage) = 0;
   virtual std::vector<RunRecord> running_runs() = 0;
   virtual RunRecord create_run(const NewRun& run) = 0;
   /// The same row goes on: status RUNNING, attempt + 1.

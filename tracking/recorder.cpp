@@ -110,6 +110,15 @@ RunRecord SqliteRecorder::resolve_run(const std::string& run) {
               ErrorKind::usage);
 }
 
+std::optional<RunRecord> SqliteRecorder::newest_run_with(const std::string& stage) {
+  auto found = runs_where(
+      "WHERE deleted_ms IS NULL AND cell IS NULL AND id IN (SELECT run_id FROM run_stage WHERE "
+      "name = ? AND status = 'finished' AND key <> '') ORDER BY number DESC LIMIT 1",
+      stage);
+  if (found.empty()) return std::nullopt;
+  return std::move(found.front());
+}
+
 std::vector<RunRecord> SqliteRecorder::running_runs() {
   return runs_where("WHERE status = ?", "RUNNING");
 }

@@ -42,6 +42,7 @@ class SqliteRecorder : public Recorder {
   std::optional<RunRecord> find_run(const std::string& identity,
                                     const std::string& forced) override;
   RunRecord resolve_run(const std::string& run) override;
+  std::optional<RunRecord> newest_run_with(const std::string& stage) override;
   std::vector<RunRecord> running_runs() override;
   RunRecord create_run(const NewRun& run) override;
   RunRecord reopen_run(const std::string& id, std::int64_t now_ms) override;

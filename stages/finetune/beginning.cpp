@@ -12,11 +12,6 @@ std::string layer_of(const std::string& tensor) {
   return tensor.substr(0, tensor.rfind('.'));
 }
 
-/// As Model::freeze understands prefixes.
-bool begins_with(const std::string& name, const std::string& prefix) {
-  return name == prefix || name.starts_with(prefix.ends_with('.') ? prefix : prefix + ".");
-}
-
 at::ScalarType scalar_type(learn::TensorType type) {
   switch (type) {
     case learn::TensorType::f32:
@@ -79,7 +74,7 @@ learn::Start take_over(const TensorMap& tensors, const learn::Network& network,
   const auto specs = network.tensors();
   for (const std::string& prefix : reset) {
     const bool fits = std::any_of(specs.begin(), specs.end(), [&](const learn::TensorSpec& spec) {
-      return begins_with(spec.name, prefix);
+      return learn::has_prefix(spec.name, prefix);
     });
     if (!fits) {
       throw Error("there is nothing to reset: no layer's name begins with '" + prefix + "'");
@@ -90,7 +85,7 @@ learn::Start take_over(const TensorMap& tensors, const learn::Network& network,
   for (const learn::TensorSpec& spec : specs) {
     known.insert(spec.name);
     const bool fresh = std::any_of(reset.begin(), reset.end(), [&](const std::string& prefix) {
-      return begins_with(spec.name, prefix);
+      return learn::has_prefix(spec.name, prefix);
     });
     if (fresh) continue;
     const auto found = tensors.find(spec.name);
@@ -102,7 +97,12 @@ learn::Start take_over(const TensorMap& tensors, const learn::Network& network,
       throw Error(source + " has another shape of '" + spec.name +
                   "' than these images and classes need; 'reset' can name the layer");
     }
-    start.weights.push_back({spec.name, to_tensor(found->second)});
+    at::Tensor tensor = to_tensor(found->second);
+    if (spec.counts && tensor.numel() == 1) tensor = tensor.reshape({});  // Some write it as [1].
+    if (!spec.counts && !tensor.is_floating_point()) {
+      throw Error(source + " has whole numbers in '" + spec.name + "', which are no weights");
+    }
+    start.weights.push_back({spec.name, tensor});
   }
   for (const auto& [name, bytes] : tensors) {
     if (!known.contains(name)) {

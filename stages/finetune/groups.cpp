@@ -33,6 +33,7 @@ std::vector<std::int32_t> map_to_groups(const Groups& groups,
                                         const std::vector<std::string>& classes) {
   std::vector<std::int32_t> group_of(classes.size(), -1);
   for (std::size_t g = 0; g < groups.size(); ++g) {
+    if (groups[g].first.empty()) throw Error("a group needs a name; one is called \"\"");
     for (const std::string& name : groups[g].second) {
       const auto found = std::find(classes.begin(), classes.end(), name);
       if (found == classes.end()) {

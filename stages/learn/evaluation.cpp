@@ -18,9 +18,12 @@ Judgement judge(std::span<const float> logits, std::int32_t label) {
   const double largest = *best;
   const float of_label = logits[static_cast<std::size_t>(label)];
   double sum = 0;
-  for (const float logit : logits) {
-    sum += std::exp(static_cast<double>(logit) - largest);
-    out.label_rank += logit > of_label ? 1 : 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    sum += std::exp(static_cast<double>(logits[i]) - largest);
+    // Of equal ones the first is likelier, as for `predicted`; what is not a number is no answer.
+    const bool tie = logits[i] == of_label && i < static_cast<std::size_t>(label);
+    const bool other = i != static_cast<std::size_t>(label);
+    out.label_rank += other && (tie || !(logits[i] <= of_label)) ? 1 : 0;
   }
   out.confidence = 1 / sum;
   out.label_probability = std::exp(of_label - largest) / sum;

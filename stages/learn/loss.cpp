@@ -17,19 +17,22 @@
 namespace cifarpipe::learn {
 namespace {
 
-/// A draw of Beta(a, a) by Jöhnk's way: accepted when the powers of two uniform numbers add up to
-/// at most 1. For a > 1, where that takes long, the mean of uniform numbers' order: Beta(a, a) is
-/// close to the share of Gamma draws; here by Cheng's rejection (algorithm BB, 1978).
+/// A draw of Beta(a, a). For a <= 1 by Jöhnk's method (1964): x = u^(1/a) and y = v^(1/a) of two
+/// uniform numbers are taken when x + y <= 1, and x / (x + y) is the draw; in logarithms, since the
+/// powers are too small for a double when a is. For a > 1, where few are taken, by Cheng's method
+/// (1978, algorithm BB).
 double draw_beta(double a, const CounterRandom& random) {
   std::uint64_t counter = 16;
   if (a <= 1) {
     while (true) {
-      const double u = std::pow(random.unit(counter++), 1 / a);
-      const double v = std::pow(random.unit(counter++), 1 / a);
-      if (u + v > 0 && u + v <= 1) return u / (u + v);
+      const double x = std::log(random.unit(counter++)) / a;
+      const double y = std::log(random.unit(counter++)) / a;
+      if (!std::isfinite(x) || !std::isfinite(y)) continue;
+      const double sum = std::max(x, y) + std::log1p(std::exp(-std::abs(x - y)));
+      if (sum <= 0) return std::exp(x - sum);
     }
   }
-  const double beta = std::sqrt((2 * a - 2) / (2 * a * a - 2 * a));
+  const double beta = 1 / std::sqrt(a);
   const double gamma = a + 1 / beta;
   while (true) {
     const double u1 = random.unit(counter++);

@@ -20,10 +20,6 @@
 namespace cifarpipe::learn {
 namespace {
 
-bool begins_with(const std::string& name, const std::string& prefix) {
-  return name == prefix || name.starts_with(prefix.ends_with('.') ? prefix : prefix + ".");
-}
-
 at::Tensor make_tensor(const TensorSpec& spec, at::MemoryFormat format) {
   if (spec.counts) return at::empty({}, at::kLong);
   at::Tensor made = at::empty(spec.shape, at::TensorOptions(at::kFloat),
@@ -69,13 +65,13 @@ void Model::freeze(std::span<const std::string> prefixes) {
   for (const std::string& prefix : prefixes) {
     bool fits = false;
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      if (!begins_with(parameters_[i].name, prefix)) continue;
+      if (!has_prefix(parameters_[i].name, prefix)) continue;
       parameters_[i].tensor.set_requires_grad(false);
       frozen_[i] = fits = true;
     }
     for (std::size_t n = 0; n < tensors_.size(); ++n) {
       if (network_.nodes[n].op != Op::batch_norm) continue;
-      if (begins_with(network_.nodes[n].name, prefix)) tensors_[n].frozen = fits = true;
+      if (has_prefix(network_.nodes[n].name, prefix)) tensors_[n].frozen = fits = true;
     }
     if (!fits)
       throw Error("there is nothing to freeze: no layer's name begins with '" + prefix + "'");

@@ -58,7 +58,7 @@ class Model {
   /// PyTorch's default initialisation, where a network asks for no other; a function of the seed
   /// alone.
   void initialise(std::uint64_t seed);
-  /// Takes every parameter whose name is a prefix, or begins with one and a dot, out of training;
+  /// Takes every parameter whose name has one of the prefixes (has_prefix) out of training;
   /// batch norms so named use their running statistics and do not move them. Throws an Error for
   /// a prefix that fits nothing.
   void freeze(std::span<const std::string> prefixes);

@@ -24,6 +24,12 @@ void add_norm(std::vector<TensorSpec>& all, const Node& node, int number) {
 
 }  // namespace
 
+bool has_prefix(std::string_view name, std::string_view prefix) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (prefix.empty() || !name.starts_with(prefix)) return false;
+  return name.size() == prefix.size() || !is_digit(prefix.back()) || !is_digit(name[prefix.size()]);
+}
+
 std::string_view op_name(Op op) {
   switch (op) {
     case Op::input:

@@ -97,6 +97,10 @@ struct Network {
   int readers(int node) const;
 };
 
+/// Whether a tensor's or layer's name begins with `prefix`, though never in the middle of a number:
+/// "conv" fits conv1 and conv10, "conv1" does not fit conv10. An empty prefix fits nothing.
+bool has_prefix(std::string_view name, std::string_view prefix);
+
 /// What can be chosen for a convolution.
 struct ConvOptions {
   std::int64_t kernel = 3;

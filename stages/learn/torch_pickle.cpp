@@ -82,6 +82,12 @@ PicklePtr Unpickler::make(Kind kind) {
   return &made_.back();
 }
 
+/// Lists that were recalled and are copied cost a file nothing: it must not ask for all memory.
+void Unpickler::count_copies(std::size_t count) {
+  copies_ += count;
+  if (copies_ > 1'000'000) fail("holds too many values for a state dict");
+}
+
 PicklePtr Unpickler::pop() {
   if (stack_.empty() || (!marks_.empty() && stack_.size() <= marks_.back())) fail("is damaged");
   PickleValue* const top = stack_.back();
@@ -163,6 +169,7 @@ void Unpickler::reduce() {
     if (!arguments->items.empty()) {
       const PickleValue* list = arguments->items[0];
       if (list->kind != Kind::list) fail("is damaged");
+      count_copies(list->items.size());
       for (const PickleValue* pair : list->items) {
         if (pair->items.size() != 2) fail("is damaged");
         dict->pairs.emplace_back(pair->items[0], pair->items[1]);
@@ -186,6 +193,7 @@ PicklePtr Unpickler::rebuild_tensor(const PickleValue& arguments) {
       a[2]->items.size() != a[3]->items.size()) {
     fail("has a damaged tensor");
   }
+  count_copies(a[2]->items.size());
   PicklePtr tensor = make(Kind::tensor);
   tensor->storage = a[0];
   tensor->type = a[0]->type;

@@ -68,6 +68,7 @@ class Unpickler {
   std::string_view take(std::uint64_t count);
   std::string line();
   PicklePtr make(Kind kind);
+  void count_copies(std::size_t count);
   PicklePtr pop();
   std::vector<PicklePtr> pop_mark();
   void push(PicklePtr value) { stack_.push_back(value); }
@@ -90,6 +91,7 @@ class Unpickler {
   std::span<const std::uint8_t> bytes_;
   std::string name_;
   std::size_t at_ = 0;
+  std::size_t copies_ = 0;
   std::vector<PicklePtr> stack_;
   std::vector<std::size_t> marks_;
   std::vector<PicklePtr> memo_;

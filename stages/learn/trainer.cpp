@@ -92,6 +92,9 @@ Trainer::Trainer(const TrainOptions& options, TrainingData data, TrainingHost& h
   whiten(*model_, maker_, data_.train);
   begin_from(start);
   model_->freeze(options.freeze);
+  if (model_->trained().empty()) {
+    throw Error("nothing is left to learn: 'freeze' keeps every layer as it begins");
+  }
   model_->move_to(options.device);
   optimizer_ = std::make_unique<Optimizer>(options.optimizer, model_->trained());
   averaging_ = std::make_unique<Averaging>(options.averaging, *model_);
@@ -273,16 +276,22 @@ void Trainer::report_progress(double loss) {
 }
 
 Evaluation Trainer::validate() {
+  struct Stop {};
   std::vector<Judgement> wrong;
-  const Evaluation found = [&] {
+  Evaluation found;
+  try {
     const AveragedScope averaged(*averaging_);
-    return evaluate(
+    found = evaluate(
         *model_, maker_, *data_.validation, {kValidationBatch, options_.precision},
         [&](const Judgement& j) {
           if (j.predicted != j.label) wrong.push_back(j);
         },
-        [this](std::int64_t) { stop_if_requested(); });
-  }();
+        [this](std::int64_t) {
+          if (host_.stop_requested()) throw Stop();
+        });
+  } catch (const Stop&) {
+    save_and_stop();  // Only here are the weights in their places again.
+  }
   if (options_.mistakes > 0) tell_mistakes(wrong);
   return found;
 }
@@ -341,7 +350,10 @@ void Trainer::finish_epoch() {
 }
 
 void Trainer::stop_if_requested() {
-  if (!host_.stop_requested()) return;
+  if (host_.stop_requested()) save_and_stop();
+}
+
+void Trainer::save_and_stop() {
   host_.save_checkpoint([this](const auto& dir) { save(dir); });
   throw Interrupted();
 }

@@ -137,6 +137,7 @@ class Trainer {
   void restore(const std::filesystem::path& dir);
   void save(const std::filesystem::path& dir) const;
   void stop_if_requested();
+  [[noreturn]] void save_and_stop();
   void note_time();
   void train_epoch();
   bool finished() const;

@@ -19,7 +19,10 @@ namespace cifarpipe {
 inline const std::vector<MetricInfo>& train_metrics() {
   using Goal = MetricInfo::Goal;
   static const std::vector<MetricInfo> metrics = {
-      {"loss", Goal::minimize, "Mean cross entropy over the epoch's images, dropout on."},
+      {"loss", Goal::minimize,
+       "Mean of what is minimised over the epoch's images: cross entropy, with smoothing, mixes "
+       "and "
+       "class weights if there are any; dropout on."},
       {"accuracy", Goal::maximize, "Fraction of the epoch's images answered right, dropout on."},
       {"lr", Goal::none, "Learning rate of the epoch."},
       {"images_per_second", Goal::none, "Training speed, validation left out."},

@@ -176,6 +176,9 @@ void check_arrays(const RecipeParams& p) {
     throw Error(
         "schedule = \"multi_step\" needs milestones: the epochs after which the rate changes");
   }
+  if (!p.milestones.empty() && p.milestones.front() < 1) {
+    throw Error("milestones count epochs from 1");
+  }
   if (!std::is_sorted(p.milestones.begin(), p.milestones.end())) {
     throw Error("milestones must ascend");
   }

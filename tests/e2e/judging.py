@@ -84,6 +84,23 @@ class Judging(unittest.TestCase):
         self.assertEqual(again["finetune"]["outputs"]["model"],
                          self.stages["finetune"]["outputs"]["model"])
 
+    def test_an_earlier_model_is_taken_and_taken_again(self):
+        rest = ("[stages.train]\nenabled = false\n[stages.test]\nenabled = false\n"
+                "[stages.finetune]\n")
+        later = self.store.write("later.toml", f'extends = "p.toml"\n[pipeline]\nname = "later"\n'
+                                 f'{rest}inputs.model = "run:latest/train.model"\n')
+        self.store.run("run", later, expect=0)
+        again = self.store.run("run", later, expect=0)  # Not its own result, and nothing new.
+        self.assertIn("nothing to do", again.out)
+        weights = self.folder("train", "model") / "model.safetensors"
+        filed = self.store.write("filed.toml", f'extends = "p.toml"\n[pipeline]\nname = "filed"\n'
+                                 f'{rest}inputs.model = ""\nparams.weights = "{weights}"\n')
+        self.store.run("run", filed, expect=0)
+        stages = [{s["name"]: s for s in self.store.json("runs", "show", name)["stages"]}
+                  for name in (self.store.json("runs", "list", "--experiment", "later")[0]["id"],
+                               "latest")]
+        self.assertEqual(*(s["finetune"]["outputs"]["model"] for s in stages))
+
     def test_duplicates_are_counted_and_left_out(self):
         listed = self.store.write("twins.csv", "TestID,TrainID\n3,1\n5,2\n5,9\n5000,1\n")
         self.store.run("run", TINY, "--set", f"test.duplicates={listed}", expect=0)

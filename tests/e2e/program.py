@@ -152,7 +152,11 @@ class Rerun(Case):
         self.run_("run", other, expect=0)
         bad = self.run_("run", other, "--set", 'stages.last.inputs.first="run:latest/nope.out"')
         self.assertEqual(bad.code, 2)
-        self.assertIn("has no result of a stage 'nope'", bad.err)
+        self.assertRegex(bad.err, r"--set 1:\d+: error: no run has a result of a stage 'nope' yet")
+        # The newest run is now the one that took the result; called again, it is the same one.
+        again = self.run_("run", other, expect=0)
+        self.assertIn("nothing to do", again.out)
+        self.assertEqual(len(self.rows()), 2)
 
 
 class Sweep(Case):

@@ -21,7 +21,11 @@ BOOST_AUTO_TEST_CASE(judges_logits) {
   BOOST_TEST(std::abs(j.confidence - std::exp(3) / sum) < 1e-12);
   BOOST_TEST(std::abs(j.label_probability - std::exp(2) / sum) < 1e-12);
   BOOST_TEST(std::abs(j.loss + std::log(std::exp(2) / sum)) < 1e-12);
-  BOOST_TEST(judge(logits, 3).label_rank == 0);
+  // Of equal ones the first is the answer, so that the likeliest one is right as often as it is.
+  BOOST_TEST(judge(logits, 1).label_rank == 0);
+  BOOST_TEST(judge(logits, 3).label_rank == 1);
+  const std::vector<float> broken(4, std::numeric_limits<float>::quiet_NaN());
+  BOOST_TEST(judge(broken, 2).label_rank == 3);  // no answer is right, however many count
   BOOST_TEST(std::abs(judge(std::vector<float>{1000, 0}, 1).loss - 1000) < 1e-9);  // no overflow
 }
 

@@ -24,6 +24,7 @@ BOOST_AUTO_TEST_CASE(groups_hold_each_class_once) {
   error({{"b", {"brid"}}}, "'brid', which is not a class of the dataset; did you mean 'bird'?");
   error({{"b", {"bird"}}, {"c", {"bird"}}}, "'bird' is in two groups, 'b' and 'c'");
   error({{"b", {"bird", "bird"}}}, "'bird' twice");
+  error({{"", {"bird"}}, {"c", {"plane", "ship"}}}, "a group needs a name");
 }
 
 BOOST_AUTO_TEST_CASE(long_names_of_cifar10_mean_its_classes) {
@@ -71,7 +72,7 @@ BOOST_AUTO_TEST_CASE(weights_are_taken_over_but_for_the_reset_ones) {
     expect_error([&] { take_over(tensors, three, reset, "w.pth"); }, part);
   };
   error(file.tensors(), {"fc1"}, "w.pth has another shape of 'fc2.weight'");
-  error(file.tensors(), {"fc"}, "nothing to reset: no layer's name begins with 'fc'");
+  error(file.tensors(), {"head"}, "nothing to reset: no layer's name begins with 'head'");
   TensorMap tensors = file.tensors();
   tensors.erase("bn3.num_batches_tracked");  // Older files do not have it.
   take_over(tensors, three, {"fc1", "fc2"}, "w.pth");

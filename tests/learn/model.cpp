@@ -140,5 +140,14 @@ BOOST_AUTO_TEST_CASE(model_json_and_what_fits_it) {
   expect_error([&] { read_model_info(temp.path()); }, "is damaged");
 }
 
+BOOST_AUTO_TEST_CASE(prefixes_end_anywhere_but_in_a_number) {
+  BOOST_TEST(has_prefix("conv10.weight", "conv"));
+  BOOST_TEST(has_prefix("conv10.weight", "conv10"));
+  BOOST_TEST(has_prefix("conv10.weight", "conv10."));
+  BOOST_TEST(!has_prefix("conv10.weight", "conv1"));
+  BOOST_TEST(!has_prefix("conv10.weight", "bn"));
+  BOOST_TEST(!has_prefix("conv10.weight", ""));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 }  // namespace cifarpipe::learn

@@ -102,6 +102,15 @@ BOOST_AUTO_TEST_CASE(beta_draws_have_their_variance) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(beta_draws_of_tiny_parameters_are_all_or_nothing) {
+  LossOptions options;
+  options.mixup = 1e-12;
+  for (int batch = 0; batch < 50; ++batch) {
+    const double share = draw_mix(options, 7, batch, 8, 8).share;
+    BOOST_TEST((share == 0 || share == 1));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(class_weights_average_one_and_must_fit) {
   const std::vector<std::int32_t> labels = {0, 0, 0, 1};
   SplitView train;

@@ -188,6 +188,27 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_a_sentence) {
   expect_error([] { parse(new_file(dict({kPlain, kPlain}))); }, "two tensors called 'fc.weight'");
 }
 
+BOOST_AUTO_TEST_CASE(a_small_file_does_not_ask_for_all_memory) {
+  // One tuple of a thousand numbers, recalled as shape and strides of every tensor.
+  Bytes body = tuple(std::vector<std::int64_t>(1000, 1)) + "q" + little(0, 1) + "0}(";
+  for (int i = 0; i < 1500; ++i) {
+    body += text("w" + std::to_string(i)) + "ctorch._utils\n_rebuild_tensor_v2\n((" +
+            text("storage") + "ctorch\nFloatStorage\n" + text("0") + text("cpu") + number(6) +
+            "tQ" + number(0) + "h" + little(0, 1) + "h" + little(0, 1) +
+            "\x89"
+            "ccollections\nOrderedDict\n)RtR";
+  }
+  expect_error([&] { parse(new_file(body + "u")); }, "holds too many values");
+  // The same with a list of pairs for many dictionaries.
+  body = "](";
+  for (int i = 0; i < 1000; ++i) body += text("a") + text("b") + "\x86";
+  body += "eq" + little(0, 1) + "0]";
+  for (int i = 0; i < 1500; ++i) {
+    body += "ccollections\nOrderedDict\nh" + little(0, 1) + "\x85Ra";
+  }
+  expect_error([&] { parse(new_file(body)); }, "holds too many values");
+}
+
 /// Cut anywhere and any byte changed: an Error or tensors of a sound size, never a crash.
 BOOST_AUTO_TEST_CASE(damage_never_crashes) {
   int refused = 0;

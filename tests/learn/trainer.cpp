@@ -187,6 +187,17 @@ BOOST_AUTO_TEST_CASE(also_with_other_rules_and_precision) {
   check_resume(options, 4);
 }
 
+BOOST_AUTO_TEST_CASE(also_while_averages_are_validated) {
+  TrainOptions options = small_options();
+  options.epochs = 2;
+  options.averaging.decay = 0.8;
+  for (const char* rule : {"ema", "lookahead"}) {
+    options.averaging.rule = rule;
+    options.averaging.every = 2;
+    check_resume(options, 1);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(also_after_a_kill_without_warning) {
   TempFolder temp;
   const DatasetReader data(make_small_dataset(temp, 70, 40));
@@ -292,6 +303,8 @@ BOOST_AUTO_TEST_CASE(training_starts_from_given_weights_and_leaves_frozen_ones) 
     // Running statistics are among them.
     BOOST_TEST(found->tensor.equal(tensor) == frozen, name);
   }
+  options.freeze = {"conv", "bn", "fc"};
+  expect_error([&] { Trainer(options, training_data(data), host); }, "nothing is left to learn");
   options.freeze = {"conv7"};
   expect_error([&] { Trainer(options, training_data(data), host); }, "begins with 'conv7'");
   options.freeze.clear();
