@@ -198,6 +198,7 @@ void ImageFolderSource::add_split(const char* name, const Folder& folder) {
     const auto place = std::find(folders_.begin(), folders_.end(), of_class->name);
     std::vector<std::string> files;
     collect(*of_class, files);
+    std::sort(files.begin(), files.end());
     for (std::string& file : files) {
       images.push_back(
           {number_of(file), static_cast<std::int32_t>(place - folders_.begin()), std::move(file)});
