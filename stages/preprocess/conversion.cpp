@@ -94,8 +94,8 @@ void Conversion::read_all() {
 }
 
 void Conversion::take(const Item& item, ReadImage read) {
-  if (done_++ % 256 == 0) {
-    context_.throw_if_stopped();
+  context_.throw_if_stopped();
+  if (done_++ % 64 == 0) {
     context_.progress(
         {static_cast<double>(done_), static_cast<double>(plan_.items.size()), "images", ""});
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
@@ -34,7 +35,7 @@ void in_order(std::size_t count, std::size_t block, int threads, Make make, Take
   std::condition_variable changed;
   std::size_t next = 0;
   std::size_t taken = 0;
-  bool quit = false;
+  std::atomic<bool> quit = false;  // Also looked at between two calls of a block.
   const auto size_of = [&](std::size_t b) { return std::min(block, count - b * block); };
 
   const auto work = [&] {
@@ -47,6 +48,7 @@ void in_order(std::size_t count, std::size_t block, int threads, Make make, Take
       Block& mine = ring[b % ring.size()];
       mine.slots.assign(size_of(b), Slot{});
       for (std::size_t k = 0; k < mine.slots.size(); ++k) {
+        if (quit) return;
         try {
           mine.slots[k].result.emplace(make(b * block + k));
         } catch (...) {
@@ -61,7 +63,7 @@ void in_order(std::size_t count, std::size_t block, int threads, Make make, Take
   struct Ending {  // Before the threads are joined, also when something is thrown.
     std::mutex& mutex;
     std::condition_variable& changed;
-    bool& quit;
+    std::atomic<bool>& quit;
     ~Ending() {
       const std::lock_guard lock(mutex);
       quit = true;

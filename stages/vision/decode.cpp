@@ -18,6 +18,7 @@ using Decoder = cv::Mat (*)(cv::InputArray, int);
 Decoder load_decoder() {
   // OpenCV reads its limit while it is loaded. It holds for what check_file cannot see.
   ::setenv("OPENCV_IO_MAX_IMAGE_PIXELS", std::to_string(kMaximumPixels).c_str(), 1);
+  cv::setNumThreads(1);  // Its pool is not used.
   void* library = ::dlopen(CIFARPIPE_IMGCODECS, RTLD_NOW | RTLD_LOCAL);
   void* symbol =
       library == nullptr ? nullptr : ::dlsym(library, "_ZN2cv8imdecodeERKNS_11_InputArrayEi");

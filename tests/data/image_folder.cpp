@@ -255,6 +255,21 @@ BOOST_AUTO_TEST_CASE(the_same_bytes_each_time) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(large_images_are_small_on_the_sheet) {
+  PreprocessJob job;
+  for (const char* name : {"a", "b"}) {
+    for (int i = 0; i < 20; ++i) {
+      job.add_image(std::string(name) + "/" + std::to_string(i) + "x.png", i, 900, 300);
+    }
+  }
+  job.params.test = 0.2;
+  job.run();
+  const std::string png = read(job.preview() / "contact-sheet.png");
+  const int width = static_cast<unsigned char>(png[18]) * 256 + static_cast<unsigned char>(png[19]);
+  BOOST_CHECK_LT(width, 1400);  // Twelve of 96 pixels and what is between them.
+  BOOST_CHECK_GT(width, 12 * 96);
+}
+
 BOOST_AUTO_TEST_CASE(stops_when_asked) {
   PreprocessJob job;
   write_small(job);
