@@ -37,26 +37,39 @@ Bytes encoded(const char* ending, const cv::Mat& image) {
   return bytes;
 }
 
-/// An EXIF segment that says nothing but the orientation, in either byte order.
-Bytes with_exif(const Bytes& jpeg, int orientation, bool big_endian) {
+/// EXIF that says nothing but the orientation, in either byte order.
+std::string exif(int orientation, bool big_endian) {
   const auto number = [&](unsigned value, int bytes) {
     std::string text;
     for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i) & 0xff);
     return big_endian ? std::string(text.rbegin(), text.rend()) : text;
   };
-  std::string exif("Exif\0\0", 6);
-  exif += (big_endian ? "MM" : "II") + number(42, 2) + number(8, 4) + number(1, 2);
-  exif += number(274, 2) + number(3, 2) + number(1, 4);
-  exif += number(static_cast<unsigned>(orientation), 2) + number(0, 2) + number(0, 4);
-  Bytes result(jpeg.begin(), jpeg.begin() + 2);
-  const std::size_t length = exif.size() + 2;
-  for (const std::size_t byte :
-       {std::size_t{0xff}, std::size_t{0xe1}, length >> 8, length & 0xff}) {
-    result.push_back(static_cast<std::uint8_t>(byte));
-  }
-  result.insert(result.end(), exif.begin(), exif.end());
-  result.insert(result.end(), jpeg.begin() + 2, jpeg.end());
+  return (big_endian ? "MM" : "II") + number(42, 2) + number(8, 4) + number(1, 2) + number(274, 2) +
+         number(3, 2) + number(1, 4) + number(static_cast<unsigned>(orientation), 2) +
+         number(0, 2) + number(0, 4);
+}
+
+std::string big_endian(std::size_t value, int bytes) {
+  std::string text;
+  for (int i = bytes - 1; i >= 0; --i) text += static_cast<char>(value >> (8 * i) & 0xff);
+  return text;
+}
+
+std::string png_chunk(const std::string& type, const std::string& content) {
+  const std::string body = type + content;
+  const auto* bytes = reinterpret_cast<const Bytef*>(body.data());
+  return big_endian(content.size(), 4) + body + big_endian(crc32_z(0, bytes, body.size()), 4);
+}
+
+Bytes inserted(const Bytes& file, std::size_t at, const std::string& what) {
+  Bytes result = file;
+  result.insert(result.begin() + static_cast<std::ptrdiff_t>(at), what.begin(), what.end());
   return result;
+}
+
+Bytes jpeg_with_exif(const Bytes& jpeg, int orientation, bool order) {
+  const std::string content = std::string("Exif\0\0", 6) + exif(orientation, order);
+  return inserted(jpeg, 2, "\xff\xe1" + big_endian(content.size() + 2, 2) + content);
 }
 
 int pixel(const Image& image, int x, int y, int channel = 0) {
@@ -77,32 +90,12 @@ std::string failure(const Bytes& file) {
 }
 
 /// A PNG of nothing but a header with these sides and an end.
-Bytes png_header(std::uint32_t width, std::uint32_t height) {
-  Bytes png = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-  const auto number = [&](std::uint32_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8) {
-      png.push_back(static_cast<std::uint8_t>(value >> shift));
-    }
-  };
-  const auto chunk = [&](const std::string& type, const std::function<void()>& content,
-                         std::uint32_t length) {
-    number(length);
-    const std::size_t begin = png.size();
-    png.insert(png.end(), type.begin(), type.end());
-    content();
-    number(static_cast<std::uint32_t>(crc32_z(0, png.data() + begin, png.size() - begin)));
-  };
-  chunk(
-      "IHDR",
-      [&] {
-        number(width);
-        number(height);
-        for (const int value : {8, 2, 0, 0, 0}) png.push_back(static_cast<std::uint8_t>(value));
-      },
-      13);
-  chunk(
-      "IEND", [] {}, 0);
-  return png;
+Bytes png_header(std::size_t width, std::size_t height) {
+  const std::string sides = big_endian(width, 4) + big_endian(height, 4);
+  const std::string png = "\x89PNG\r\n\x1a\n" +
+                          png_chunk("IHDR", sides + std::string("\x08\x02\0\0\0", 5)) +
+                          png_chunk("IEND", "");
+  return {png.begin(), png.end()};
 }
 
 }  // namespace
@@ -111,21 +104,25 @@ BOOST_AUTO_TEST_SUITE(decode)
 
 BOOST_AUTO_TEST_CASE(held_in_each_of_eight_ways) {
   const Bytes jpeg = encoded(".jpg", quarters(40, 100, 160, 220));
+  const Bytes png = encoded(".png", quarters(40, 100, 160, 220));
   const std::map<int, std::array<int, 4>> expected = {
       {1, {40, 100, 160, 220}}, {2, {100, 40, 220, 160}}, {3, {220, 160, 100, 40}},
       {4, {160, 220, 40, 100}}, {5, {40, 160, 100, 220}}, {6, {160, 40, 220, 100}},
       {7, {220, 100, 160, 40}}, {8, {100, 220, 40, 160}}};
   for (const auto& [orientation, values] : expected) {
-    for (const bool big_endian : {false, true}) {
+    for (const bool order : {false, true}) {
       BOOST_TEST_CONTEXT("orientation " << orientation) {
-        const Image image = decode_image(with_exif(jpeg, orientation, big_endian), 3);
+        const Image image = decode_image(jpeg_with_exif(jpeg, orientation, order), 3);
         BOOST_CHECK_EQUAL(image.width, orientation < 5 ? 32 : 16);
         BOOST_CHECK_EQUAL(image.height, orientation < 5 ? 16 : 32);
         check_quarters(image, values, 3);
+        constexpr std::size_t kAfterHeader = 33;
+        const std::string chunk = png_chunk("eXIf", exif(orientation, order));
+        check_quarters(decode_image(inserted(png, kAfterHeader, chunk), 3), values, 0);
       }
     }
   }
-  check_quarters(decode_image(with_exif(jpeg, 9, false), 3), expected.at(1), 3);
+  check_quarters(decode_image(jpeg_with_exif(jpeg, 9, false), 3), expected.at(1), 3);
 }
 
 BOOST_AUTO_TEST_CASE(every_format_is_the_same_image) {
