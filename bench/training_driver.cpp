@@ -61,7 +61,7 @@ void time_steps(const std::filesystem::path& dir, int steps, int warmup, bool bf
   const DatasetReader data(dir);
   PrintingHost host;
   TrainOptions options;
-  options.bf16 = bf16;
+  options.precision = bf16 ? Precision::bf16 : Precision::fp32;
   if (const char* size = std::getenv("CIFARPIPE_BATCH")) options.batch_size = std::atoi(size);
   options.fusion = std::getenv("CIFARPIPE_NO_FUSION") == nullptr;
   if (architecture != nullptr) options.architecture = architecture;
@@ -115,7 +115,7 @@ void train(const std::filesystem::path& dir, const std::filesystem::path& out, i
   PrintingHost host;
   TrainOptions options;
   options.epochs = epochs;
-  options.bf16 = bf16;
+  options.precision = bf16 ? Precision::bf16 : Precision::fp32;
   options.seed = 42;
   Trainer trainer(options, training_data(data), host);
   trainer.run();

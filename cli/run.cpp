@@ -286,7 +286,11 @@ void add_run_command(CLI::App& app, Program& program) {
       ->type_name("K=V")
       ->allow_extra_args(false);
   command->add_option("--note", arguments->note, "A note for the run.");
-  command->add_option("--slots", arguments->slots, "Jobs at once, at most.")
+  command
+      ->add_option(
+          "--slots", arguments->slots,
+          "Jobs at once, at most. Where several wait, jobs of one thread (pipeline.threads = "
+          "1) use the cores better than one job of many.")
       ->type_name("N")
       ->check(whole_number(1, 1024))
       ->capture_default_str();

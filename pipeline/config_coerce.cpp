@@ -196,8 +196,7 @@ class Coercion {
       context_.error(node.mark, fmt::format("{} contains a zero byte", subject()));
       return std::nullopt;
     }
-    if (!field_.choices.empty() &&
-        std::find(field_.choices.begin(), field_.choices.end(), text) == field_.choices.end()) {
+    if (!field_.allows(text)) {
       std::string all;
       for (const std::string& choice : field_.choices) {
         all += (all.empty() ? "\"" : ", \"") + choice + "\"";

@@ -13,11 +13,28 @@ Json array_of(Json items) {
   return {{"type", "array"}, {"items", std::move(items)}};
 }
 
+/// A list, or a pattern where a choice has a number.
+void add_choices(Json& out, const std::vector<std::string>& choices) {
+  std::string pattern;
+  bool numbered = false;
+  for (const std::string& choice : choices) {
+    const bool number = choice.ends_with(":N");
+    numbered = numbered || number;
+    pattern += pattern.empty() ? "^(" : "|";
+    pattern += number ? choice.substr(0, choice.size() - 1) + "[0-9]{1,4}" : choice;
+  }
+  if (numbered) {
+    out["pattern"] = pattern + ")$";
+  } else {
+    out["enum"] = choices;
+  }
+}
+
 Json scalar_schema(const FieldInfo& field, std::string_view type) {
   Json out = {{"type", type}};
   if (field.minimum) out["minimum"] = *field.minimum;
   if (field.maximum) out["maximum"] = *field.maximum;
-  if (type == "string" && !field.choices.empty()) out["enum"] = field.choices;
+  if (type == "string" && !field.choices.empty()) add_choices(out, field.choices);
   return out;
 }
 

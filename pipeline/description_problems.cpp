@@ -116,8 +116,7 @@ class Checker {
       }
     }
     for (const std::string& text : texts_in(f.default_value)) {
-      if (!f.choices.empty() &&
-          std::find(f.choices.begin(), f.choices.end(), text) == f.choices.end()) {
+      if (!f.allows(text)) {
         say("parameter '{}' has the default '{}', which is not among its choices", f.name, text);
       }
     }

@@ -183,6 +183,12 @@ Numerics resolve_numerics(const StageInstance& instance, int pipeline_threads,
       const bool fast = numerics.device != "cpu" || machine.fast_bf16;
       numerics.precision = fast ? "bf16" : "fp32";
     }
+    if (numerics.precision == "fp16" && numerics.device == "cpu") {
+      throw Error(fmt::format("stage '{}' asks for precision \"fp16\", which is for GPUs, and its "
+                              "device is the processor here; use \"bf16\" or \"auto\"",
+                              instance.name),
+                  ErrorKind::environment);
+    }
   }
   return numerics;
 }

@@ -1,5 +1,7 @@
 #include "pipeline/schema.hpp"
 
+#include <algorithm>
+
 namespace cifarpipe {
 namespace {
 
@@ -28,6 +30,18 @@ bool compare_numbers(double a, Condition::Op op, double b) {
 }
 
 }  // namespace
+
+bool FieldInfo::allows(std::string_view text) const {
+  if (choices.empty()) return true;
+  return std::any_of(choices.begin(), choices.end(), [&](std::string_view choice) {
+    if (!choice.ends_with(":N")) return text == choice;
+    const std::string_view front = choice.substr(0, choice.size() - 1);
+    if (!text.starts_with(front)) return false;
+    const std::string_view number = text.substr(front.size());
+    return !number.empty() && number.size() <= 4 &&
+           number.find_first_not_of("0123456789") == std::string_view::npos;
+  });
+}
 
 bool Condition::holds(const ParamValues& values) const {
   const Value* left = find_value(values, field);

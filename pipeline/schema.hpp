@@ -37,15 +37,20 @@ struct FieldInfo {
   bool required = false;
   std::optional<double> minimum;  ///< Inclusive; also holds for each element of an array.
   std::optional<double> maximum;
-  std::vector<std::string> choices;  ///< For strings (and elements of string arrays); empty = any.
-  std::string unit;                  ///< "epochs", "bytes", …; empty if it has none.
-  std::string deprecated;            ///< What to use instead; empty if it is not deprecated.
-  bool no_effect = false;            ///< Does not change results, so it is not in the key.
-  bool secret = false;  ///< Never shown or stored; implies no_effect; may come from `{ env = }`.
+  /// For strings (and elements of string arrays); empty = any. One that ends in ":N" stands for
+  /// every whole number of up to four digits in N's place.
+  std::vector<std::string> choices;
+  std::string unit;        ///< "epochs", "bytes", …; empty if it has none.
+  std::string deprecated;  ///< What to use instead; empty if it is not deprecated.
+  bool no_effect = false;  ///< Does not change results, so it is not in the key.
+  bool secret = false;     ///< Never shown or stored; implies no_effect; may come from `{ env = }`.
   /// For paths: the digest of the *content* of what it names is in the key. A value that equals a
   /// keyword is a keyword, else one with "://" is a URL, else it is a path.
   bool input_path = false;
   std::vector<std::string> keywords;
+
+  /// Whether the choices, if there are any, have this text.
+  bool allows(std::string_view text) const;
 };
 
 /// A comparison of one field with a constant or with another field.

@@ -7,6 +7,7 @@
 #include "stages/evaluate/pictures.hpp"
 #include "stages/evaluate/report.hpp"
 #include "stages/learn/compute_scope.hpp"
+#include "stages/recipe/compute_device.hpp"
 #include "stages/vision/plots.hpp"
 
 namespace cifarpipe {
@@ -15,6 +16,7 @@ namespace {
 struct EvaluateParams {
   std::string split = "test";
   int batch_size = 256;
+  std::string device = "auto";
   std::string precision = "fp32";
   std::string tta = "none";
   int top_k = 5;
@@ -25,16 +27,14 @@ struct EvaluateParams {
 
   static Schema<EvaluateParams> schema() {
     using P = EvaluateParams;
-    return Schema<P>{}
-        .field("split", &P::split, "The split to judge on.")
+    Schema<P> schema;
+    schema.field("split", &P::split, "The split to judge on.")
         .one_of({"test", "validation", "train"})
         .field("batch_size", &P::batch_size, "Images a batch.")
         .range(1, 65536)
-        .unit("images")
-        .field("precision", &P::precision,
-               "fp32; bf16 = convolutions and matrix products in bfloat16; auto = bf16 where the "
-               "processor is fast at it, else fp32.")
-        .one_of({"fp32", "bf16", "auto"})
+        .unit("images");
+    add_device_and_precision(schema, &P::device, &P::precision);
+    schema
         .field("tta", &P::tta,
                "Test-time augmentation: flip = the mean of the logits of an image and of its "
                "mirror image.")
@@ -59,6 +59,7 @@ struct EvaluateParams {
                "none.")
         .range(0, 100)
         .unit("images");
+    return schema;
   }
 };
 
@@ -74,6 +75,7 @@ class EvaluateStage : public Stage {
     d.name = "evaluate";
     d.summary = "Judges a classifier on a split: accuracy, confusion, calibration, every answer.";
     d.revision = 2;
+    d.numerics.device = true;
     d.numerics.precision = true;
     d.numerics.threads = true;
     d.inputs = {{"model", "model/classifier", "The weights."},
@@ -116,6 +118,7 @@ class EvaluateStage : public Stage {
                                   static_cast<std::int64_t>(info.classes.size())};
     const auto model = learn::make_model(info.architecture, shape);
     learn::load_weights(learn::weights_file(model_dir), *model);
+    model->move_to(compute_device(context.numerics(), params_.device));
     EvaluationReport report({params_.split, params_.tta, params_.top_k, params_.calibration_bins},
                             info);
     judge(context, *model, info, split, report);
@@ -127,14 +130,14 @@ class EvaluateStage : public Stage {
  private:
   void judge(StageContext& context, learn::Model& model, const learn::ModelInfo& info,
              const learn::SplitView& split, EvaluationReport& report) const {
-    const bool bf16 = context.numerics().precision == "bf16";
+    const learn::Precision precision = learn::parse_precision(context.numerics().precision);
     const learn::FlushDenormalScope flush_denormals;
     const learn::MemoryReuseScope memory;
     // The model's own mean and std: it knows images only as they looked in its training.
-    const learn::BatchMaker maker(
-        {info.height, info.width, info.channels, info.mean, info.std, bf16});
+    const learn::BatchMaker maker({info.height, info.width, info.channels, info.mean, info.std,
+                                   precision == learn::Precision::bf16});
     learn::evaluate(
-        model, maker, split, {params_.batch_size, bf16, params_.tta == "flip"},
+        model, maker, split, {params_.batch_size, precision, params_.tta == "flip"},
         [&](const learn::Judgement& judgement) {
           report.add(judgement, split.index[static_cast<std::size_t>(judgement.row)]);
         },

@@ -46,6 +46,7 @@ class FinetuneStage : public Stage {
     d.name = "finetune";
     d.summary = "Trains a classifier further: frozen layers, a new head, classes in groups.";
     d.uses_seed = true;
+    d.numerics.device = true;
     d.numerics.precision = true;
     d.numerics.threads = true;
     d.inputs = {
@@ -61,7 +62,8 @@ class FinetuneStage : public Stage {
     require_one_source(model_dir != nullptr);
     const learn::DatasetReader reader(*context.input("data"));
     RegroupedData data{learn::training_data(reader), {}, {}};
-    if (!params_.groups.empty()) data.regroup(params_.groups);
+    const Groups groups = with_dataset_names(params_.groups, data.data.info.classes);
+    if (!groups.empty()) data.regroup(groups);
     learn::TrainOptions options = params_.recipe.options(context);
     options.architecture = params_.architecture == "auto" ? "cifar10net" : params_.architecture;
     if (model_dir) adapt_to_model(learn::read_model_info(*model_dir), options, data.data.info);
@@ -72,13 +74,13 @@ class FinetuneStage : public Stage {
     options.freeze = resolved(params_.freeze, body_layers(network));
     const auto reset = resolved(params_.reset, head_layers(network));
     const learn::Start start = read_start(model_dir, network, reset);
-    ContextHost host(context, data.data);
+    ContextHost host(context, data.data, options.device);
     learn::Trainer trainer(options, data.data, host, start);
     report(context, trainer.model(), data.data, options);
     trainer.run();
     host.publish(trainer);
-    note_groups(context.output("model"));
-    note_groups(context.output("last"));
+    note_groups(context.output("model"), groups);
+    note_groups(context.output("last"), groups);
   }
 
  private:
@@ -128,16 +130,16 @@ class FinetuneStage : public Stage {
     context.record("parameters", std::to_string(all));
     context.record("trainable_parameters", std::to_string(trained));
     context.record("frozen_parameters", std::to_string(all - trained));
-    context.record("precision", options.bf16 ? "bf16" : "fp32");
+    context.record("precision", learn::precision_name(options.precision));
     context.info(options.architecture + " for " + std::to_string(data.info.classes.size()) +
                  " classes, " + std::to_string(trained) + " of " + std::to_string(all) +
                  " parameters trained, " + std::to_string(data.train.count) + " images");
   }
 
-  void note_groups(const std::filesystem::path& dir) const {
-    if (params_.groups.empty()) return;
+  static void note_groups(const std::filesystem::path& dir, const Groups& groups) {
+    if (groups.empty()) return;
     learn::ModelInfo info = learn::read_model_info(dir);
-    info.groups = params_.groups;
+    info.groups = groups;
     learn::write_model_info(dir, info);
   }
 

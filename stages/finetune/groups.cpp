@@ -4,8 +4,30 @@
 
 #include "pipeline/diagnostics.hpp"
 #include "pipeline/error.hpp"
+#include "stages/learn/cifar_names.hpp"
 
 namespace cifarpipe {
+namespace {
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+Groups with_dataset_names(Groups groups, const std::vector<std::string>& classes) {
+  for (auto& [group, members] : groups) {
+    for (std::string& member : members) {
+      for (std::size_t i = 0; i < learn::kCifar10LongNames.size(); ++i) {
+        const std::string_view name = learn::kCifar10ShortNames[i];
+        if (member != learn::kCifar10LongNames[i] || contains(classes, member)) continue;
+        if (contains(classes, name)) member = name;
+        break;
+      }
+    }
+  }
+  return groups;
+}
 
 std::vector<std::int32_t> map_to_groups(const Groups& groups,
                                         const std::vector<std::string>& classes) {

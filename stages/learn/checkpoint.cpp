@@ -8,7 +8,7 @@ namespace cifarpipe::learn {
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 
 /// Calls `field` for every number of the state with its name: one list for both directions.
 template <class State, class Field>
@@ -23,6 +23,8 @@ void each_field(State& state, const Field& field) {
   field("group_images", state.group_images);
   field("best_epoch", state.best_epoch);
   field("best_accuracy", state.best_accuracy);
+  field("loss_scale", state.loss_scale.factor);
+  field("good_steps", state.loss_scale.good_steps);
   field("seconds", state.seconds);
 }
 

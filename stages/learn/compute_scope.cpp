@@ -6,6 +6,9 @@
 #include <malloc.h>
 
 #include <limits>
+#include <string>
+
+#include "pipeline/error.hpp"
 
 namespace cifarpipe::learn {
 namespace {
@@ -22,16 +25,29 @@ void set_flush_denormal(bool flush) {
 
 }  // namespace
 
-AutocastScope::AutocastScope(bool bf16) : bf16_(bf16) {
-  if (!bf16_) return;
+Precision parse_precision(std::string_view name) {
+  if (name == "fp32") return Precision::fp32;
+  if (name == "bf16") return Precision::bf16;
+  if (name == "fp16") return Precision::fp16;
+  throw Error("there is no precision '" + std::string(name) + "'");
+}
+
+std::string_view precision_name(Precision precision) {
+  return precision == Precision::fp32 ? "fp32" : precision == Precision::bf16 ? "bf16" : "fp16";
+}
+
+AutocastScope::AutocastScope(Precision precision, c10::DeviceType device)
+    : on_(precision != Precision::fp32), device_(device) {
+  if (!on_) return;
   at::autocast::increment_nesting();
-  at::autocast::set_autocast_enabled(at::kCPU, true);
-  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  at::autocast::set_autocast_enabled(device_, true);
+  at::autocast::set_autocast_dtype(device_,
+                                   precision == Precision::bf16 ? at::kBFloat16 : at::kHalf);
 }
 
 AutocastScope::~AutocastScope() {
-  if (!bf16_) return;
-  at::autocast::set_autocast_enabled(at::kCPU, false);
+  if (!on_) return;
+  at::autocast::set_autocast_enabled(device_, false);
   if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
 }
 

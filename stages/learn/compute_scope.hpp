@@ -2,19 +2,32 @@
 // pass, flushed denormals and memory that is kept for a job. Made and ended on the stage's thread.
 #pragma once
 
+#include <c10/core/Device.h>
+
+#include <string_view>
+
 namespace cifarpipe::learn {
 
-/// Convolutions and matrix products in bfloat16 while it lives. Its end drops the cached bfloat16
-/// copies of the weights: an optimiser step would make them stale.
+/// What convolutions and matrix products are computed in. fp16 has a narrow range: a training in
+/// it scales its gradients (loss_scale.hpp).
+enum class Precision { fp32, bf16, fp16 };
+
+/// "fp32", "bf16" or "fp16".
+Precision parse_precision(std::string_view name);
+std::string_view precision_name(Precision precision);
+
+/// Convolutions and matrix products in a shorter type while it lives. Its end drops the cached
+/// copies of the weights in that type: an optimiser step would make them stale.
 class AutocastScope {
  public:
-  explicit AutocastScope(bool bf16);
+  explicit AutocastScope(Precision precision, c10::DeviceType device = c10::kCPU);
   AutocastScope(const AutocastScope&) = delete;
   AutocastScope& operator=(const AutocastScope&) = delete;
   ~AutocastScope();
 
  private:
-  bool bf16_;
+  bool on_;
+  c10::DeviceType device_;
 };
 
 /// Denormal numbers count as zero in all computing threads while it lives. They would slow Adam's

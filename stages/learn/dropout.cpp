@@ -1,12 +1,15 @@
 #include "stages/learn/dropout.hpp"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/dropout.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/util/BFloat16.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <array>
 #include <cmath>
+#include <mutex>
 
 namespace cifarpipe::learn {
 namespace {
@@ -85,6 +88,15 @@ at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key) {
   if (threshold <= 0) return x;
   const at::Tensor dense = x.contiguous(x.suggest_memory_format());
   return DropoutFunction::apply(dense, static_cast<std::int64_t>(key), threshold);
+}
+
+at::Tensor device_dropout(const at::Tensor& x, double p, std::uint64_t key) {
+  {
+    at::Generator generator = at::globalContext().defaultGenerator(x.device());
+    const std::scoped_lock lock(generator.mutex());
+    generator.set_current_seed(key);
+  }
+  return at::dropout(x, p, /*train=*/true);
 }
 
 }  // namespace cifarpipe::learn

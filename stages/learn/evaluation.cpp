@@ -8,8 +8,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "stages/learn/compute_scope.hpp"
-
 namespace cifarpipe::learn {
 
 Judgement judge(std::span<const float> logits, std::int32_t label) {
@@ -33,12 +31,12 @@ Judgement judge(std::span<const float> logits, std::int32_t label) {
 namespace {
 
 at::Tensor answer(const Model& model, const at::Tensor& images, const EvaluationOptions& options) {
-  const AutocastScope autocast(options.bf16);
+  const AutocastScope autocast(options.precision, model.device().type());
   const ForwardPass pass;
   const at::Tensor plain = model.forward(images, pass).to(at::kFloat);
-  if (!options.flip) return plain.contiguous();
+  if (!options.flip) return plain.cpu().contiguous();
   const at::Tensor mirrored = model.forward(at::flip(images, {3}), pass).to(at::kFloat);
-  return at::add(plain, mirrored).mul_(0.5).contiguous();
+  return at::add(plain, mirrored).mul_(0.5).cpu().contiguous();
 }
 
 }  // namespace
@@ -55,7 +53,7 @@ Evaluation evaluate(const Model& model, const BatchMaker& maker, const SplitView
     between(at);
     rows.resize(static_cast<std::size_t>(std::min(options.batch_size, split.count - at)));
     std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(at));
-    const at::Tensor logits = answer(model, maker.plain(split, rows), options);
+    const at::Tensor logits = answer(model, maker.plain(split, rows).to(model.device()), options);
     const auto classes = static_cast<std::size_t>(logits.size(1));
     const float* values = logits.const_data_ptr<float>();
     for (const auto row : rows) {

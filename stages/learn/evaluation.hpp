@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "stages/learn/batch.hpp"
+#include "stages/learn/compute_scope.hpp"
 #include "stages/learn/model.hpp"
 
 namespace cifarpipe::learn {
@@ -34,11 +35,12 @@ struct Evaluation {
 
 struct EvaluationOptions {
   std::int64_t batch_size = 256;
-  bool bf16 = false;
+  Precision precision = Precision::fp32;
   bool flip = false;  ///< Test-time augmentation: logits are the mean over an image and its mirror.
 };
 
-/// `each` gets every image in order; `between` is called before each batch and may throw.
+/// Computes where the model is. `each` gets every image in order; `between` is called before each
+/// batch and may throw.
 Evaluation evaluate(const Model& model, const BatchMaker& maker, const SplitView& split,
                     const EvaluationOptions& options,
                     const std::function<void(const Judgement&)>& each,

@@ -98,7 +98,7 @@ void mix_images(at::Tensor& images, const Mix& mix) {
   box(images).copy_(box(others));
 }
 
-Loss::Loss(LossOptions options, const SplitView& train, const DatasetInfo& info)
+Loss::Loss(LossOptions options, const SplitView& train, const DatasetInfo& info, c10::Device device)
     : options_(std::move(options)) {
   std::vector<double> weights = options_.class_weights;
   const std::size_t classes = info.classes.size();
@@ -115,7 +115,7 @@ Loss::Loss(LossOptions options, const SplitView& train, const DatasetInfo& info)
   for (const double weight : weights) {
     scaled.push_back(static_cast<float>(weight * static_cast<double>(train.count) / sum));
   }
-  weights_ = at::tensor(scaled);
+  weights_ = at::tensor(scaled).to(device);
 }
 
 at::Tensor Loss::plain(const at::Tensor& logits, const at::Tensor& labels) const {

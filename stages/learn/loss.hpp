@@ -43,7 +43,9 @@ void mix_images(at::Tensor& images, const Mix& mix);
 class Loss {
  public:
   /// Throws a sentence for weights that do not fit the classes.
-  Loss(LossOptions options, const SplitView& train, const DatasetInfo& info);
+  /// Losses are computed on `device`.
+  Loss(LossOptions options, const SplitView& train, const DatasetInfo& info,
+       c10::Device device = c10::kCPU);
 
   /// Mean over the batch. Class weights are scaled so that their mean over the training split is 1:
   /// the size of steps does not change, and gradients of batches can be added up.

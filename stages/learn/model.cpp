@@ -87,9 +87,19 @@ void Model::forget_gradients() {
 }
 
 void Model::set_fusion(bool on) {
+  wants_fusion_ = on;
   // What is fused has its channels innermost.
-  fusion_ = on && format_ == at::MemoryFormat::ChannelsLast;
+  fusion_ = on && format_ == at::MemoryFormat::ChannelsLast && device_.is_cpu();
   plan_groups();
+}
+
+void Model::move_to(c10::Device device) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : all_tensors(*this)) {
+    if (tensor.is_floating_point()) tensor.set_data(tensor.detach().to(device));
+  }
+  device_ = device;
+  set_fusion(wants_fusion_);
 }
 
 int Model::only_reader(int number) const {
@@ -231,7 +241,8 @@ at::Tensor Model::compute(int number, const std::vector<at::Tensor>& values,
       return x.mean(at::IntArrayRef{2, 3});
     case Op::dropout:
       if (!pass.training) return x;
-      return dropout(x, at.value, dropout_key(number, pass));
+      return x.is_cpu() ? dropout(x, at.value, dropout_key(number, pass))
+                        : device_dropout(x, at.value, dropout_key(number, pass));
     case Op::flatten:
       return x.flatten(1);  // Channel-major, whatever the memory order is.
     case Op::linear:

@@ -39,6 +39,11 @@ class Model {
   Model(Network network, bool channels_last);
 
   const Network& network() const { return network_; }
+  /// Where the weights are and the computing is done.
+  c10::Device device() const { return device_; }
+  /// Moves the weights, in their places: handles to them stay valid. Batch norms are computed
+  /// together with what surrounds them on processors only. Counts of batches stay where they are.
+  void move_to(c10::Device device);
   /// N x C x H x W images, normalised, to N x classes logits.
   at::Tensor forward(const at::Tensor& images, const ForwardPass& pass) const;
 
@@ -92,6 +97,8 @@ class Model {
 
   Network network_;
   at::MemoryFormat format_;
+  c10::Device device_ = c10::kCPU;
+  bool wants_fusion_ = true;
   bool fusion_ = false;
   std::vector<Tensors> tensors_;  ///< A node.
   std::vector<NamedTensor> parameters_;

@@ -72,7 +72,7 @@ void Optimizer::add(Group& group, const NamedTensor& parameter) {
     group.first.push_back(at::zeros_like(parameter.tensor));
   if (!adam) return;
   group.second.push_back(at::zeros_like(parameter.tensor));
-  group.steps.push_back(at::zeros({}, at::kFloat));
+  group.steps.push_back(at::zeros({}, parameter.tensor.options().requires_grad(false)));
 }
 
 void Optimizer::step(double lr) {

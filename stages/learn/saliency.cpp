@@ -67,13 +67,13 @@ std::vector<float> saliency(const Model& model, const BatchMaker& maker, const S
     const auto [least, most] = std::minmax_element(values, values + images.numel());
     add_noise(values, images.numel(), options.noise * (*most - *least));
   }
-  images = images.contiguous(at::MemoryFormat::ChannelsLast);
+  images = images.to(model.device()).contiguous(at::MemoryFormat::ChannelsLast);
   images.set_requires_grad(true);
   const at::AutoGradMode with_gradients(true);
   const ForwardPass pass;
   // The copies do not influence one another: the sum's gradient is each one's own.
   model.forward(images, pass).to(at::kFloat).select(1, answer).sum().backward();
-  const at::Tensor gradient = images.grad().abs().mean(0).amax(0).contiguous();
+  const at::Tensor gradient = images.grad().abs().mean(0).amax(0).cpu().contiguous();
   const float* values = gradient.const_data_ptr<float>();
   std::vector<float> map(values, values + gradient.numel());
   map = blurred(map, gradient.size(0), gradient.size(1));

@@ -36,7 +36,7 @@ void write_tensors(const std::filesystem::path& file, const std::vector<NamedTen
   std::vector<at::Tensor> alive;  // the copies in row-major order
   std::vector<std::pair<std::string, TensorBytes>> entries;
   for (const auto& [name, tensor] : tensors) {
-    const at::Tensor& plain = alive.emplace_back(tensor.detach().contiguous());
+    const at::Tensor& plain = alive.emplace_back(tensor.detach().cpu().contiguous());
     TensorBytes bytes;
     bytes.type = type_of(plain, name);
     bytes.shape = plain.sizes().vec();

@@ -24,8 +24,13 @@ double now_seconds() {
 }
 
 BatchFormat batch_format(const TrainOptions& options, const DatasetInfo& info) {
-  return {info.height, info.width,   info.channels,        info.mean,
-          info.std,    options.bf16, options.channels_last};
+  return {info.height,
+          info.width,
+          info.channels,
+          info.mean,
+          info.std,
+          options.precision == Precision::bf16,
+          options.channels_last};
 }
 
 template <class... Args>
@@ -87,9 +92,10 @@ Trainer::Trainer(const TrainOptions& options, TrainingData data, TrainingHost& h
   whiten(*model_, maker_, data_.train);
   begin_from(start);
   model_->freeze(options.freeze);
+  model_->move_to(options.device);
   optimizer_ = std::make_unique<Optimizer>(options.optimizer, model_->trained());
   averaging_ = std::make_unique<Averaging>(options.averaging, *model_);
-  loss_ = std::make_unique<Loss>(options.loss, data_.train, info);
+  loss_ = std::make_unique<Loss>(options.loss, data_.train, info, options.device);
   if (!data_.validation) return;
   for (const auto& [name, tensor] : all_tensors(*model_)) {
     best_.push_back({name, at::empty_like(tensor.detach())});
@@ -213,18 +219,20 @@ double Trainer::train_on(std::span<const std::int32_t> rows) {
   const Mix mix =
       draw_mix(options_.loss, options_.seed, number, data_.info.height, data_.info.width);
   mix_images(images, mix);
+  images = images.to(options_.device);
   const at::Tensor labels = BatchMaker::labels(data_.train, rows);
   const ForwardPass pass{true, options_.seed, static_cast<std::uint64_t>(number)};
   at::Tensor logits;
   {
-    const AutocastScope autocast(options_.bf16);
+    const AutocastScope autocast(options_.precision, options_.device.type());
     logits = model_->forward(images, pass);
   }
   logits = logits.to(at::kFloat);
-  const at::Tensor loss = loss_->of(logits, labels, mix);
-  const double weight = static_cast<double>(rows.size()) / static_cast<double>(images_of_group());
-  loss.backward(at::full({}, weight, at::kFloat));
-  state_.correct += count_correct(logits, mix.main_labels(labels));
+  const at::Tensor loss = loss_->of(logits, labels.to(options_.device), mix);
+  double weight = static_cast<double>(rows.size()) / static_cast<double>(images_of_group());
+  if (scales_loss()) weight *= state_.loss_scale.factor;
+  loss.backward(at::full({}, weight, loss.options().requires_grad(false)));
+  state_.correct += count_correct(logits.detach().cpu().contiguous(), mix.main_labels(labels));
   return loss.item<float>();
 }
 
@@ -233,7 +241,8 @@ double Trainer::rate_of_step(std::int64_t step) const {
 }
 
 void Trainer::finish_group() {
-  optimizer_->step(rate_of_step(state_.steps));
+  const bool good = !scales_loss() || state_.loss_scale.unscale(model_->trained());
+  if (good) optimizer_->step(rate_of_step(state_.steps));
   model_->forget_gradients();
   ++state_.steps;
   averaging_->after_step(state_.steps, steps_per_epoch() * options_.epochs);
@@ -268,7 +277,7 @@ Evaluation Trainer::validate() {
   const Evaluation found = [&] {
     const AveragedScope averaged(*averaging_);
     return evaluate(
-        *model_, maker_, *data_.validation, {kValidationBatch, options_.bf16},
+        *model_, maker_, *data_.validation, {kValidationBatch, options_.precision},
         [&](const Judgement& j) {
           if (j.predicted != j.label) wrong.push_back(j);
         },

@@ -16,6 +16,7 @@
 #include "stages/learn/batch.hpp"
 #include "stages/learn/evaluation.hpp"
 #include "stages/learn/loss.hpp"
+#include "stages/learn/loss_scale.hpp"
 #include "stages/learn/model.hpp"
 #include "stages/learn/optimizer.hpp"
 #include "stages/learn/schedule.hpp"
@@ -39,7 +40,8 @@ struct TrainOptions {
   int checkpoint_every = 1;  ///< Epochs.
   bool step_metrics = false;
   int mistakes = 32;  ///< How many wrong answers of an epoch's validation the host is told.
-  bool bf16 = false;
+  Precision precision = Precision::fp32;
+  c10::Device device = c10::kCPU;
   bool fusion = true;               ///< See model.hpp.
   std::vector<std::string> freeze;  ///< Layers that stay as they begin, by prefix of their names.
   std::uint64_t seed = 0;
@@ -101,7 +103,8 @@ struct TrainState {
   std::int64_t group_images = 0;
   std::int64_t best_epoch = 0;  ///< From 1; 0 = none yet.
   double best_accuracy = 0;
-  double seconds = 0;  ///< Spent so far in training this epoch, over all attempts.
+  LossScale loss_scale;  ///< Only in fp16.
+  double seconds = 0;    ///< Spent so far in training this epoch, over all attempts.
 };
 
 class Trainer {
@@ -137,6 +140,7 @@ class Trainer {
   void note_time();
   void train_epoch();
   bool finished() const;
+  bool scales_loss() const { return options_.precision == Precision::fp16; }
   void check_options() const;
   void finish_epoch();
   void finish_group();

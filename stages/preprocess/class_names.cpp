@@ -6,15 +6,16 @@
 #include <set>
 
 #include "pipeline/error.hpp"
+#include "stages/learn/cifar_names.hpp"
 #include "stages/learn/files.hpp"
 
 namespace cifarpipe::preprocess {
 namespace {
 
-const std::vector<std::string> kLongNames = {"airplane", "automobile", "bird",  "cat",  "deer",
-                                             "dog",      "frog",       "horse", "ship", "truck"};
-const std::vector<std::string> kShortNames = {"plane", "car",  "bird",  "cat",  "deer",
-                                              "dog",   "frog", "horse", "ship", "truck"};
+const std::vector<std::string> kLongNames(learn::kCifar10LongNames.begin(),
+                                          learn::kCifar10LongNames.end());
+const std::vector<std::string> kShortNames(learn::kCifar10ShortNames.begin(),
+                                           learn::kCifar10ShortNames.end());
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 
 #include "pipeline/machine.hpp"
 #include "stages/preprocess/csv.hpp"
+#include "stages/preprocess/duplicates_report.hpp"
 #include "stages/preprocess/find_source.hpp"
 
 namespace cifarpipe::preprocess {
@@ -57,6 +58,9 @@ void Conversion::run() {
   preview_.write(context_.output("preview"), mean, std, params_.normalization);
   list_files();
   context_.info(summary());
+  if (params_.duplicate_distance >= 0) {
+    report_duplicates(context_, static_cast<int>(params_.duplicate_distance));
+  }
 }
 
 /// `size`, or that of the first image.

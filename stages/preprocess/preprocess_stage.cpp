@@ -1,6 +1,7 @@
 #include "stages/preprocess/preprocess_stage.hpp"
 
 #include "stages/preprocess/conversion.hpp"
+#include "stages/preprocess/perceptual_hash.hpp"
 
 namespace cifarpipe::preprocess {
 namespace {
@@ -57,6 +58,11 @@ Schema<PreprocessParams> PreprocessParams::schema() {
       .field("limit_test", &P::limit_test, "Take only the first test images; 0 = all.")
       .at_least(0)
       .unit("images")
+      .field("duplicate_distance", &P::duplicate_distance,
+             "Images whose perceptual hashes differ in at most so many of 468 bits are listed as "
+             "near-duplicates; 0 = equal hashes, -1 = no search.")
+      .range(-1, kHashBits)
+      .unit("bits")
       .rule({Param("normalization") == "given"},
             {is_empty_list("mean", false), is_empty_list("std", false)},
             "normalization = \"given\" needs mean and std, a number for each channel")
@@ -69,18 +75,21 @@ StageDescription PreprocessStage::describe() {
   StageDescription d;
   d.name = "preprocess";
   d.summary =
-      "Makes one dataset of folders of images, NumPy arrays or CIFAR's binary files, with a "
-      "contact "
-      "sheet.";
+      "Makes one dataset of folders of images, NumPy arrays or CIFAR's binary files; finds "
+      "duplicates.";
+  d.revision = 2;
   d.uses_seed = true;
   d.inputs = {{"files", "files/raw", "A folder with one data set somewhere in it.", false}};
   d.outputs = {
       {"dataset", "dataset/images", "Images, labels, class names, splits, mean and std.", false},
       {"preview", "report/preview",
-       "contact-sheet.png, summary.json; of image files also files.csv, and bad_images.csv.",
+       "contact-sheet.png, summary.json, duplicates.png, duplicates.json; of image files also "
+       "files.csv, and bad_images.csv.",
        false}};
   d.metrics = {{"bad_images", MetricInfo::Goal::minimize,
-                "Image files that could not be used, with on_bad_image = \"skip\"."}};
+                "Image files that could not be used, with on_bad_image = \"skip\"."},
+               {"duplicates/*", MetricInfo::Goal::none,
+                "Images of a split that stand, or nearly, in another: duplicates/test_in_train."}};
   return d;
 }
 

@@ -1,6 +1,7 @@
 // The stage `preprocess`: image files, NumPy arrays or CIFAR's binary files become one dataset, and
 // something to look at. Input `files` (files/raw); outputs `dataset` (dataset/images) and `preview`
-// (report/preview). Images are decoded on all cores; what is written does not depend on how many.
+// (report/preview). Images are decoded, and duplicates searched, on all cores; what is written does
+// not depend on how many.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,7 @@ struct PreprocessParams {
   std::vector<double> std;
   std::int64_t limit_train = 0;
   std::int64_t limit_test = 0;
+  std::int64_t duplicate_distance = 64;
 
   static Schema<PreprocessParams> schema();
 };

@@ -10,6 +10,7 @@
 
 #include "pipeline/stage.hpp"
 #include "stages/learn/trainer.hpp"
+#include "stages/recipe/compute_device.hpp"
 #include "stages/recipe/mistake_sheet.hpp"
 
 namespace cifarpipe {
@@ -43,7 +44,11 @@ inline const std::vector<Port>& train_outputs() {
 class ContextHost : public learn::TrainingHost {
  public:
   /// `data` is borrowed.
-  ContextHost(StageContext& context, const learn::TrainingData& data) : context_(context) {
+  ContextHost(StageContext& context, const learn::TrainingData& data, c10::Device device)
+      : context_(context) {
+    if (const std::string why = why_not_deterministic(device); !why.empty()) {
+      context_.not_deterministic(why);
+    }
     if (data.validation) {
       const learn::DatasetInfo& d = data.info;
       sheets_.emplace(context.resume_dir() / "mistakes",

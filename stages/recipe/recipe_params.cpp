@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "stages/recipe/compute_device.hpp"
+
 namespace cifarpipe {
 namespace {
 
@@ -143,11 +145,8 @@ void add_keeping(Schema<P>& schema) {
 }
 
 void add_computing(Schema<P>& schema) {
+  add_device_and_precision(schema, &P::device, &P::precision);
   schema
-      .field("precision", &P::precision,
-             "fp32; bf16 = convolutions and matrix products in bfloat16; auto = bf16 where the "
-             "processor is fast at it, else fp32.")
-      .one_of({"fp32", "bf16", "auto"})
       .field("channels_last", &P::channels_last,
              "Memory order of images: channels innermost, which is faster.")
       .field("fusion", &P::fusion,
@@ -219,7 +218,8 @@ learn::TrainOptions RecipeParams::options(const StageContext& context) const {
   o.checkpoint_every = checkpoint_every;
   o.step_metrics = step_metrics;
   o.mistakes = mistakes;
-  o.bf16 = context.numerics().precision == "bf16";
+  o.precision = learn::parse_precision(context.numerics().precision);
+  o.device = compute_device(context.numerics(), device);
   o.fusion = fusion;
   o.seed = context.seed();
   return o;

@@ -55,6 +55,7 @@ struct RecipeParams {
   int average_every = kDefault.averaging.every;
   int patience = kDefault.patience;
 
+  std::string device = "auto";
   std::string precision = "fp32";
   bool channels_last = kDefault.channels_last;
   bool fusion = kDefault.fusion;

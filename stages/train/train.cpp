@@ -22,6 +22,11 @@ struct TrainParams {
   }
 };
 
+std::string where(const Numerics& numerics) {
+  if (numerics.device != "cpu") return "on " + numerics.device;
+  return std::to_string(numerics.threads) + (numerics.threads == 1 ? " thread" : " threads");
+}
+
 class TrainStage : public Stage {
  public:
   using Params = TrainParams;
@@ -33,6 +38,7 @@ class TrainStage : public Stage {
     d.name = "train";
     d.summary = "Trains an image classifier; by default the reference recipe.";
     d.uses_seed = true;
+    d.numerics.device = true;
     d.numerics.precision = true;
     d.numerics.threads = true;
     d.inputs = {{"data", "dataset/images", "Its split 'train', and 'validation' if there is one."}};
@@ -44,19 +50,20 @@ class TrainStage : public Stage {
   void run(StageContext& context) override {
     const learn::DatasetReader reader(*context.input("data"));
     const learn::TrainingData data = learn::training_data(reader);
-    ContextHost host(context, data);
     learn::TrainOptions options = params_.recipe.options(context);
     options.architecture = params_.architecture;
     options.freeze = params_.freeze;
+    ContextHost host(context, data, options.device);
     learn::Trainer trainer(options, data, host);
     const std::string parameters = std::to_string(trainer.model().parameter_count());
     context.record("parameters", parameters);
     const std::int64_t flops = 2 * trainer.model().network().multiply_adds();
     context.record("forward_flops_per_image", std::to_string(flops));
-    context.record("precision", options.bf16 ? "bf16" : "fp32");
+    const std::string precision(learn::precision_name(options.precision));
+    context.record("precision", precision);
     context.info(options.architecture + " with " + parameters + " parameters, " +
-                 std::to_string(data.train.count) + " images, " + (options.bf16 ? "bf16" : "fp32") +
-                 ", " + std::to_string(context.numerics().threads) + " threads");
+                 std::to_string(data.train.count) + " images, " + precision + ", " +
+                 where(context.numerics()));
     trainer.run();
     host.publish(trainer);
   }

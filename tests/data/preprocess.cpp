@@ -319,6 +319,22 @@ BOOST_AUTO_TEST_CASE(preview) {
   BOOST_CHECK_EQUAL(summary["std"][2], 0.2010);
 }
 
+BOOST_AUTO_TEST_CASE(duplicates_are_searched_unless_not_wanted) {
+  Job job;
+  write_cifar10(job.files());
+  write(job.files() / "x/y/test_batch.bin", records(5, 3));  // All of them are training images.
+  job.run();
+  const std::string list = read(job.context.output("dataset") / "duplicates.csv");
+  check_contains(list, "\ntest,2,train,7,exact,0,7,7\n");
+  BOOST_CHECK(fs::exists(job.context.output("preview") / "duplicates.json"));
+  Job other;
+  write_cifar10(other.files());
+  other.params.duplicate_distance = -1;
+  other.run();
+  BOOST_CHECK(!fs::exists(other.context.output("dataset") / "duplicates.csv"));
+  BOOST_CHECK(!fs::exists(other.context.output("preview") / "duplicates.json"));
+}
+
 BOOST_AUTO_TEST_CASE(stops_when_asked) {
   Job job;
   write(job.files() / "data_batch_1.bin", records(0, 600, 1));

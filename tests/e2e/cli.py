@@ -118,6 +118,8 @@ class Cli(unittest.TestCase):
         self.assertIn("did you mean 'train'?", self.call("stages", "trian", expect=2).err)
         schema = json.loads(self.call("stages", "--json-schema").out)
         self.assertEqual(schema["$defs"]["train"]["properties"]["lr"]["default"], 0.001)
+        self.assertEqual(schema["$defs"]["train"]["properties"]["device"]["pattern"],
+                         "^(auto|cpu|cuda|cuda:[0-9]{1,4})$")
         self.assertEqual(schema["additionalProperties"], False)
 
     def test_init_writes_a_good_file_and_overwrites_none(self):

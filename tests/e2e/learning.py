@@ -22,6 +22,10 @@ BAD = [
      "lr_end = 0.1 has no meaning for schedule = \"step\"; it is for cosine, linear and one_cycle"),
     (["train.alternate_flip=true", "train.flip=0.2"],
      "alternate_flip flips every image in each second epoch: leave flip = 0.2 out"),
+    (["train.precision=fp16", "train.device=cpu"],
+     'precision = "fp16" is for GPUs; a processor is quicker and safer in bf16'),
+    (["train.device=gpu"],
+     '\'device\' = "gpu" is not one of "auto", "cpu", "cuda", "cuda:N"'),
 ]
 # What only the stage can see, because it depends on arrays or on the data.
 FAILING = [

@@ -124,8 +124,8 @@ BOOST_AUTO_TEST_CASE(mirror_images_are_averaged) {
   std::vector<double> plain, first, second;
   const auto losses = [&](const SplitView& view, bool mirror, std::vector<double>& out) {
     evaluate(
-        *model, maker, view, {7, false, mirror}, [&](const Judgement& j) { out.push_back(j.loss); },
-        [](std::int64_t) {});
+        *model, maker, view, {7, Precision::fp32, mirror},
+        [&](const Judgement& j) { out.push_back(j.loss); }, [](std::int64_t) {});
   };
   losses(split, false, plain);
   losses(split, true, first);

@@ -26,6 +26,14 @@ BOOST_AUTO_TEST_CASE(groups_hold_each_class_once) {
   error({{"b", {"bird", "bird"}}}, "'bird' twice");
 }
 
+BOOST_AUTO_TEST_CASE(long_names_of_cifar10_mean_its_classes) {
+  const auto named = [](const Names& classes) {
+    return with_dataset_names({{"v", {"airplane", "automobile", "ship"}}}, classes)[0].second;
+  };
+  BOOST_TEST((named({"plane", "car", "ship"}) == Names{"plane", "car", "ship"}));
+  BOOST_TEST((named({"airplane", "plane", "ship"}) == Names{"airplane", "automobile", "ship"}));
+}
+
 BOOST_AUTO_TEST_CASE(the_head_is_the_last_linear_layers) {
   const Network reference = make_network("cifar10net", {32, 32, 3, 10});
   BOOST_TEST((head_layers(reference) == Names{"fc1", "fc2"}));

@@ -198,7 +198,7 @@ void compare_models(const std::string& architecture, bool bf16, double tolerance
     ForwardPass pass{true, 11, 3};
     at::Tensor logits;
     {
-      const AutocastScope autocast(bf16);
+      const AutocastScope autocast(bf16 ? Precision::bf16 : Precision::fp32);
       logits = model->forward(images, pass).to(at::kFloat);
     }
     const at::Tensor loss = at::cross_entropy_loss(logits, labels);

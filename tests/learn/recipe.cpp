@@ -1,5 +1,5 @@
 // Schedules, mixes, losses, averages, whitening and early stopping. Expected numbers of schedules
-// are PyTorch 2.13's, printed by tests/learn/recipe_reference.py.
+// are PyTorch 2.13's, printed by tests/parity/make_schedules.py.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>

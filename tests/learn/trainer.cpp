@@ -179,7 +179,7 @@ BOOST_AUTO_TEST_CASE(also_inside_an_open_accumulation) {
 BOOST_AUTO_TEST_CASE(also_with_other_rules_and_precision) {
   TrainOptions options = small_options();
   options.optimizer.rule = "sgd";
-  options.bf16 = true;
+  options.precision = Precision::bf16;
   options.channels_last = false;
   check_resume(options, 3);
   options.optimizer.rule = "adamw";

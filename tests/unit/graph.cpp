@@ -118,6 +118,16 @@ BOOST_AUTO_TEST_CASE(auto_becomes_what_the_machine_does_well) {
   BOOST_TEST(build_graph(configuration, world).jobs[2].parts.numerics.threads == 8);
 }
 
+BOOST_AUTO_TEST_CASE(half_precision_is_refused_on_a_processor_before_anything_runs) {
+  for (auto& [name, value] : configuration.cells[0].stages[2].params) {
+    if (name == "precision") value = std::string("fp16");
+  }
+  BOOST_CHECK_EXCEPTION(build_graph(configuration, world), Error, [](const Error& error) {
+    return error.kind() == ErrorKind::environment &&
+           std::string(error.what()).starts_with("stage 'train' asks for precision \"fp16\"");
+  });
+}
+
 BOOST_AUTO_TEST_CASE(downstream_and_upstream) {
   const Cell& cell = configuration.cells[0];
   const std::vector<bool> down = {false, true, true};

@@ -101,6 +101,16 @@ BOOST_AUTO_TEST_CASE(modifiers_belong_to_the_field_before_them) {
   BOOST_TEST(info.find("kind")->choices.size() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(a_choice_can_have_a_number) {
+  FieldInfo field;
+  BOOST_TEST(field.allows("anything"));
+  field.choices = {"cpu", "cuda", "cuda:N"};
+  for (const char* good : {"cpu", "cuda", "cuda:0", "cuda:15"}) BOOST_TEST(field.allows(good));
+  for (const char* bad : {"", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "cuda:12345", "gpu"}) {
+    BOOST_TEST(!field.allows(bad), bad);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_struct_is_filled_from_values) {
   const Params p = Params::schema().make(values({{"count", std::int64_t{7}},
                                                  {"on", false},
