@@ -71,7 +71,7 @@ RunRecord Session::earlier_run(const InputSource& source) {
               source.place);
 }
 
-std::string Session::digest_of_file(const std::filesystem::path& file) {
+std::string Session::digest_of_file(const std::filesystem::path& file, NewDigests& made) {
   struct stat info {};
   if (stat(file.c_str(), &info) != 0) throw system_error("cannot read " + file.string(), errno);
   const Recorder::FileStamp stamp{
@@ -80,20 +80,36 @@ std::string Session::digest_of_file(const std::filesystem::path& file) {
       static_cast<std::uint64_t>(info.st_ino)};
   if (const auto known = recorder_->known_digest(stamp)) return *known;
   std::string digest = sha256_file(file);
-  recorder_->remember_digest(stamp, digest);
+  made.emplace_back(stamp, digest);
   return digest;
+}
+
+void Session::remember(NewDigests& made) {
+  if (made.empty()) return;
+  Batch batch(*recorder_);
+  for (const auto& [stamp, digest] : made) recorder_->remember_digest(stamp, digest);
+  batch.commit();
+  made.clear();
 }
 
 std::string Session::digest_of(const std::string& path) {
   const std::filesystem::path root = std::filesystem::canonical(path);
-  if (std::filesystem::is_regular_file(root)) return digest_of_file(root);
+  NewDigests made;
+  if (std::filesystem::is_regular_file(root)) {
+    std::string digest = digest_of_file(root, made);
+    remember(made);
+    return digest;
+  }
   // As combined_digest, with each file's digest from the table where it is known.
   std::vector<FileDigest> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
     if (!entry.is_regular_file()) continue;
     files.push_back({entry.path().lexically_relative(root).generic_string(), entry.file_size(),
-                     digest_of_file(entry.path())});
+                     digest_of_file(entry.path(), made)});
+    constexpr std::size_t kMany = 5000;  // So that a kill does not lose all, and none waits long.
+    if (made.size() >= kMany) remember(made);
   }
+  remember(made);
   std::sort(files.begin(), files.end(),
             [](const FileDigest& a, const FileDigest& b) { return a.path < b.path; });
   return combined_digest(files);

@@ -4,10 +4,12 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/config_arguments.hpp"
 #include "pipeline/graph.hpp"
+#include "pipeline/recorder.hpp"
 #include "pipeline/store.hpp"
 
 namespace cifarpipe {
@@ -32,7 +34,11 @@ class Session {
  private:
   RunRecord earlier_run(const InputSource& source);
   std::string digest_of(const std::string& path);
-  std::string digest_of_file(const std::filesystem::path& file);
+  using NewDigests = std::vector<std::pair<Recorder::FileStamp, std::string>>;
+  /// From the table where it is known, else hashed and added to `made`.
+  std::string digest_of_file(const std::filesystem::path& file, NewDigests& made);
+  /// In one commit: one a file would take longer than all the hashing.
+  void remember(NewDigests& made);
 
   Store store_;
   std::unique_ptr<SqliteRecorder> recorder_;

@@ -76,6 +76,11 @@ void FaultyFileOps::sync_file(const fs::path& file) {
   ops_.sync_file(file);
 }
 
+void FaultyFileOps::sync_file_system(const fs::path& dir) {
+  if (due("sync_file_system", dir, false)) strike("make durable", dir);
+  ops_.sync_file_system(dir);
+}
+
 void FaultyFileOps::sync_dir(const fs::path& dir) {
   if (due("sync_dir", dir, false)) strike("make durable", dir);
   ops_.sync_dir(dir);

@@ -37,6 +37,7 @@ class FaultyFileOps final : public FileOps {
   void rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
   void sync_file(const std::filesystem::path& file) override;
   void sync_dir(const std::filesystem::path& dir) override;
+  void sync_file_system(const std::filesystem::path& dir) override;
   void remove_all(const std::filesystem::path& path) override;
   void symlink(const std::filesystem::path& target, const std::filesystem::path& link) override;
   void chmod(const std::filesystem::path& path, unsigned mode) override;

@@ -63,6 +63,12 @@ class RealFileOps final : public FileOps {
   void sync_file(const fs::path& file) override { sync_path(file, O_RDONLY); }
   void sync_dir(const fs::path& dir) override { sync_path(dir, O_RDONLY | O_DIRECTORY); }
 
+  void sync_file_system(const fs::path& dir) override {
+    const Descriptor fd = open_file(dir, O_RDONLY | O_DIRECTORY);
+    if (retry([&] { return ::syncfs(fd.get()); }) != 0)
+      throw file_error("make durable", dir, errno);
+  }
+
   void remove_all(const fs::path& path) override {
     std::error_code code;
     fs::remove_all(path, code);

@@ -60,17 +60,23 @@ void refuse_undeclared(const JobOrder& order, const StageDescription& stage) {
   }
 }
 
+void make_durable(const std::filesystem::path& dir, const std::vector<FileDigest>& files) {
+  constexpr std::size_t kMany = 256;
+  if (files.size() >= kMany) return file_ops().sync_file_system(dir);
+  for (const FileDigest& file : files) file_ops().sync_file(dir / file.path);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
+    if (entry.is_directory()) file_ops().sync_dir(entry.path());
+  }
+  file_ops().sync_dir(dir);
+}
+
 /// Hashes what the stage wrote and makes it durable, port by port.
 void seal_outputs(const JobOrder& order, const StageDescription& stage, EventSender& sender) {
   refuse_undeclared(order, stage);
   for (const Port& port : stage.outputs) {
     const auto dir = std::filesystem::path(order.work_dir) / port.name;
     std::vector<FileDigest> files = digest_tree(dir);
-    for (const FileDigest& file : files) file_ops().sync_file(dir / file.path);
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
-      if (entry.is_directory()) file_ops().sync_dir(entry.path());
-    }
-    file_ops().sync_dir(dir);
+    make_durable(dir, files);
     // In parts, because a packet has a limit and an output may have thousands of files.
     constexpr std::size_t kFilesPerPacket = 200;
     std::size_t at = 0;

@@ -241,9 +241,13 @@ void copy_folder(const fs::path& from, const fs::path& dir, const Limits& limits
   if (files.empty()) throw Error(fmt::format("the folder {} holds no files", from.string()));
   check_free_space(dir, total, "copying the folder " + from.string());
   std::int64_t done = 0;
+  fs::path folder;  // That of the file before: most files have neighbours.
   for (const auto& [relative, size] : files) {
     const fs::path target = dir / relative;
-    fs::create_directories(target.parent_path());
+    if (target.parent_path() != folder) {
+      folder = target.parent_path();
+      fs::create_directories(folder);
+    }
     learn::FileWriter file(target);
     const learn::MappedFile source(from / relative);
     constexpr std::size_t kStep = 1 << 20;

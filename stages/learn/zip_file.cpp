@@ -13,14 +13,16 @@ constexpr std::uint64_t kCentral = 0x02014b50;
 constexpr std::uint64_t kLocal = 0x04034b50;
 constexpr std::uint64_t kIn64 = 0xffffffff;  // The true figure stands in the zip64 field.
 constexpr std::size_t kEndBytes = 22;
+constexpr std::uint64_t kStored = 0;
+constexpr std::uint64_t kDeflated = 8;
 
 class ZipReader {
  public:
   ZipReader(Bytes archive, const std::string& name) : archive_(archive), name_(name) {}
 
-  std::map<std::string, Bytes, std::less<>> read() {
+  std::map<std::string, ZipEntry, std::less<>> read() {
     std::uint64_t at = find_directory();
-    std::map<std::string, Bytes, std::less<>> entries;
+    std::map<std::string, ZipEntry, std::less<>> entries;
     for (std::uint64_t i = 0; i < count_; ++i) {
       if (number(at, 4) != kCentral) fail("has a damaged list of entries");
       const std::uint64_t name_bytes = number(at + 28, 2);
@@ -28,8 +30,8 @@ class ZipReader {
       const std::uint64_t comment_bytes = number(at + 32, 2);
       const Bytes name = part(at + 46, name_bytes);
       const std::string path(name.begin(), name.end());
-      const Bytes content = entry(at, name_bytes, extra_bytes);
-      if (!entries.emplace(path, content).second) fail("has two entries of one name");
+      const ZipEntry found = entry(at, name_bytes, extra_bytes);
+      if (!entries.emplace(path, found).second) fail("has two entries of one name");
       at += 46 + name_bytes + extra_bytes + comment_bytes;
     }
     return entries;
@@ -70,17 +72,19 @@ class ZipReader {
     return at;
   }
 
-  Bytes entry(std::uint64_t at, std::uint64_t name_bytes, std::uint64_t extra_bytes) const {
+  ZipEntry entry(std::uint64_t at, std::uint64_t name_bytes, std::uint64_t extra_bytes) const {
     if (number(at + 8, 2) & 1) fail("is encrypted");
-    if (number(at + 10, 2) != 0) fail("has compressed entries, which torch.save does not write");
+    const std::uint64_t method = number(at + 10, 2);
+    if (method != kStored && method != kDeflated) fail("is compressed by an unusual method");
     std::uint64_t packed = number(at + 20, 4);
     std::uint64_t size = number(at + 24, 4);
     std::uint64_t local = number(at + 42, 4);
     read_extra64(at + 46 + name_bytes, extra_bytes, size, packed, local);
-    if (size != packed) fail("has a damaged entry");
+    if (method == kStored && size != packed) fail("has a damaged entry");
     if (number(local, 4) != kLocal) fail("has a damaged entry");
     const std::uint64_t begin = local + 30 + number(local + 26, 2) + number(local + 28, 2);
-    return part(begin, size);
+    return {part(begin, packed), size, static_cast<std::uint32_t>(number(at + 16, 4)),
+            method == kDeflated};
   }
 
   /// The field holds only those figures that are 0xffffffff elsewhere, in this order.
@@ -111,8 +115,19 @@ class ZipReader {
 
 }  // namespace
 
-std::map<std::string, Bytes, std::less<>> read_zip(Bytes archive, const std::string& name) {
+std::map<std::string, ZipEntry, std::less<>> list_zip(Bytes archive, const std::string& name) {
   return ZipReader(archive, name).read();
+}
+
+std::map<std::string, Bytes, std::less<>> read_zip(Bytes archive, const std::string& name) {
+  std::map<std::string, Bytes, std::less<>> contents;
+  for (const auto& [path, entry] : list_zip(archive, name)) {
+    if (entry.deflated) {
+      throw Error(name + ": has compressed entries, which torch.save does not write");
+    }
+    contents.emplace(path, entry.packed);
+  }
+  return contents;
 }
 
 }  // namespace cifarpipe::learn

@@ -1,5 +1,5 @@
-// The zip archives that torch.save writes: entries that are stored and not compressed, zip64 too.
-// Nothing is copied. Pure function: any thread.
+// Zip archives where they lie in memory, zip64 too: those that torch.save writes, whose entries are
+// stored, and others, whose entries may be deflated. Nothing is copied. Pure functions: any thread.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,20 @@
 
 namespace cifarpipe::learn {
 
+/// What an archive says of an entry.
+struct ZipEntry {
+  std::span<const std::uint8_t> packed;  ///< As it lies in the archive.
+  std::uint64_t size = 0;                ///< Unpacked. Not checked where `deflated`.
+  std::uint32_t crc = 0;                 ///< Of the unpacked bytes. Not checked.
+  bool deflated = false;
+};
+
 /// The entries by their paths, in the archive's memory; everything is checked against its size.
 /// Throws an Error that begins with `name`.
+std::map<std::string, ZipEntry, std::less<>> list_zip(std::span<const std::uint8_t> archive,
+                                                      const std::string& name);
+
+/// The same, of an archive that must have only stored entries.
 std::map<std::string, std::span<const std::uint8_t>, std::less<>> read_zip(
     std::span<const std::uint8_t> archive, const std::string& name);
 

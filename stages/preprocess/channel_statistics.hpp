@@ -2,7 +2,6 @@
 // numbers, so the order of images does not matter. One thread.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -11,15 +10,19 @@ namespace cifarpipe::preprocess {
 
 class ChannelStatistics {
  public:
-  /// Planes of equal size, one a channel.
-  void add(std::span<const std::uint8_t> planes);
+  /// 1 or 3.
+  explicit ChannelStatistics(int channels)
+      : sum_(static_cast<std::size_t>(channels)), squares_(static_cast<std::size_t>(channels)) {}
+
+  /// Pixels, their channels side by side.
+  void add(std::span<const std::uint8_t> pixels);
   /// On [0, 1].
   std::vector<double> mean() const;
   std::vector<double> deviation() const;
 
  private:
-  std::array<std::uint64_t, 3> sum_{};
-  std::array<std::uint64_t, 3> squares_{};
+  std::vector<std::uint64_t> sum_;
+  std::vector<std::uint64_t> squares_;
   std::uint64_t pixels_ = 0;
 };
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "stages/preprocess/folder_tree.hpp"
+
 namespace cifarpipe::preprocess {
 
 inline constexpr int kSide = 32;
@@ -25,8 +27,14 @@ struct CifarLayout {
   std::int64_t record_bytes() const { return label_bytes + kPixelBytes; }
 };
 
-/// `coarse` chooses CIFAR-100's 20 superclasses. Throws an Error that says what is there and what
-/// is missing.
-CifarLayout find_cifar(const std::filesystem::path& folder, bool coarse);
+/// Whether the folder itself holds data_batch_N.bin, or train.bin.
+bool is_cifar10(const Folder& folder);
+bool is_cifar100(const Folder& folder);
+/// Whether it holds CIFAR's version for Python, with the same names but no ".bin".
+bool is_cifar_for_python(const Folder& folder);
+
+/// Of a folder for which one of the first two holds. Throws an Error that says what is missing.
+CifarLayout read_cifar10(const std::filesystem::path& top, const Folder& folder);
+CifarLayout read_cifar100(const std::filesystem::path& top, const Folder& folder, bool coarse);
 
 }  // namespace cifarpipe::preprocess

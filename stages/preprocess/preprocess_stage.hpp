@@ -1,7 +1,7 @@
-// The stage `preprocess`: CIFAR's binary files become one dataset, and a picture to look at. Input
-// `files` (files/raw); outputs `dataset` (dataset/images) and `preview` (report/preview). One
-// thread, but for the search for duplicates, whose memory alone grows with the data: some 250 bytes
-// an image.
+// The stage `preprocess`: image files, NumPy arrays or CIFAR's binary files become one dataset, and
+// something to look at. Input `files` (files/raw); outputs `dataset` (dataset/images) and `preview`
+// (report/preview). Images are decoded, and duplicates searched, on all cores; what is written does
+// not depend on how many.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,11 @@ namespace cifarpipe::preprocess {
 
 struct PreprocessParams {
   std::string labels = "fine";
+  std::string layout = "auto";
+  std::vector<std::int64_t> size;
+  std::string color = "auto";
+  std::string on_bad_image = "error";
+  double test = 0;
   double validation = 0;
   std::string normalization = "reference";
   std::vector<double> mean;

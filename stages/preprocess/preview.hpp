@@ -10,23 +10,27 @@
 #include <string_view>
 #include <vector>
 
-#include "stages/preprocess/cifar_layout.hpp"
+#include "stages/learn/dataset_file.hpp"
+#include "stages/preprocess/image_source.hpp"
 
 namespace cifarpipe::preprocess {
 
 class Preview {
  public:
-  explicit Preview(const CifarLayout& layout);
+  Preview(std::string layout, learn::DatasetInfo info);
 
-  /// `pixels` are interleaved. Keeps the first few of each class of the training split.
-  void take(std::string_view split, int label, std::span<const std::uint8_t> pixels);
+  /// Keeps the first few of each class of the training split, large ones made smaller.
+  void take(std::string_view split, int label, const vision::Image& image);
   /// Writes contact-sheet.png and summary.json.
   void write(const std::filesystem::path& dir, const std::vector<double>& mean,
              const std::vector<double>& std, const std::string& normalization) const;
 
  private:
-  const CifarLayout& layout_;
+  std::string layout_;
+  learn::DatasetInfo info_;
   std::size_t images_a_class_;
+  int shown_width_;
+  int shown_height_;
   std::vector<std::vector<std::vector<std::uint8_t>>> first_;
   std::map<std::string, std::vector<std::int64_t>, std::less<>> counts_;
 };

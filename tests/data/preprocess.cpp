@@ -198,7 +198,7 @@ BOOST_AUTO_TEST_CASE(normalisation) {
   BOOST_CHECK_EQUAL(two.failure(),
                     "mean and std need 3 numbers each (red, green, blue); there are 2 and 0");
 
-  ChannelStatistics constant;
+  ChannelStatistics constant(3);
   constant.add(std::vector<std::uint8_t>(3072, 255));
   BOOST_CHECK_EQUAL(constant.mean()[1], 1.0);
   BOOST_CHECK_EQUAL(constant.deviation()[1], 0.0);
@@ -271,9 +271,11 @@ BOOST_AUTO_TEST_CASE(wrong_records) {
 BOOST_AUTO_TEST_CASE(missing_and_foreign_files) {
   {
     Job job;
-    BOOST_CHECK_EQUAL(job.failure(),
-                      "no data set is among the files: neither data_batch_1.bin (CIFAR-10's binary "
-                      "layout) nor train.bin (CIFAR-100's); there is nothing");
+    BOOST_CHECK_EQUAL(
+        job.failure(),
+        "no data set is among the files: neither folders of images (train/<class>/, or "
+        "<class>/), nor NumPy arrays (.npz, .npy), nor data_batch_1.bin (CIFAR-10's "
+        "binary layout), nor train.bin (CIFAR-100's); there is nothing");
     write(job.files() / "a/cats.zip", "x");
     check_contains(job.failure(), "there is a/cats.zip");
     write(job.files() / "cifar-10-batches-py/data_batch_1", "x");

@@ -1,4 +1,4 @@
-#include "stages/preprocess/validation.hpp"
+#include "stages/preprocess/share.hpp"
 
 #include <fmt/format.h>
 
@@ -45,14 +45,13 @@ std::vector<std::int64_t> shares(const std::vector<std::int64_t>& counts, double
 
 }  // namespace
 
-std::vector<bool> choose_validation(std::span<const std::uint8_t> labels, int classes,
-                                    double fraction, std::uint64_t seed) {
+std::vector<bool> choose_share(std::span<const std::int32_t> labels, std::size_t classes,
+                               double fraction, std::uint64_t seed, const std::string& parameter) {
   std::vector<bool> chosen(labels.size(), false);
   if (fraction <= 0) return chosen;
-  std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> members(
-      static_cast<std::size_t>(classes));
+  std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> members(classes);
   for (std::size_t i = 0; i < labels.size(); ++i) {
-    members[labels[i]].emplace_back(rank_of(seed, i), i);
+    members[static_cast<std::size_t>(labels[i])].emplace_back(rank_of(seed, i), i);
   }
   std::vector<std::int64_t> counts;
   for (const auto& m : members) counts.push_back(static_cast<std::int64_t>(m.size()));
@@ -60,9 +59,9 @@ std::vector<bool> choose_validation(std::span<const std::uint8_t> labels, int cl
   for (std::size_t c = 0; c < members.size(); ++c) {
     if (share[c] > 0 && share[c] == counts[c]) {
       throw Error(
-          fmt::format("validation = {} takes all {} images of class {}: none is left to "
+          fmt::format("{} = {} takes all {} images of class {}: none is left to "
                       "train on",
-                      fraction, counts[c], c));
+                      parameter, fraction, counts[c], c));
     }
     std::sort(members[c].begin(), members[c].end());
     for (std::int64_t i = 0; i < share[c]; ++i) {

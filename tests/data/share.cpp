@@ -1,5 +1,5 @@
 // Properties of the stratified choice, over many sizes, fractions and seeds.
-#include "stages/preprocess/validation.hpp"
+#include "stages/preprocess/share.hpp"
 
 #include <cmath>
 
@@ -9,22 +9,21 @@ using namespace cifarpipe;
 using namespace cifarpipe::preprocess;
 using namespace cifarpipe::test;
 
-BOOST_AUTO_TEST_SUITE(validation)
+BOOST_AUTO_TEST_SUITE(share)
 
 BOOST_AUTO_TEST_CASE(shares_are_right) {
   for (const std::size_t size : {40u, 101u, 1000u, 5003u}) {
     for (const double fraction : {0.0, 0.1, 0.25, 1.0 / 3, 0.5, 0.77}) {
-      for (const int classes : {1, 3, 10}) {
-        std::vector<std::uint8_t> labels;
-        std::vector<double> count(static_cast<std::size_t>(classes));
+      for (const std::size_t classes : {1u, 3u, 10u}) {
+        std::vector<std::int32_t> labels;
+        std::vector<double> count(classes);
         for (std::size_t i = 0; i < size; ++i) {  // Classes of unequal size.
-          labels.push_back(
-              static_cast<std::uint8_t>(i * i % 7 % static_cast<std::size_t>(classes)));
+          labels.push_back(static_cast<std::int32_t>(i * i % 7 % classes));
           ++count[labels.back()];
         }
-        const std::vector<bool> chosen = choose_validation(labels, classes, fraction, 9);
+        const std::vector<bool> chosen = choose_share(labels, classes, fraction, 9);
         BOOST_REQUIRE_EQUAL(chosen.size(), size);
-        std::vector<double> taken(static_cast<std::size_t>(classes));
+        std::vector<double> taken(classes);
         double all = 0;
         for (std::size_t i = 0; i < size; ++i) {
           if (!chosen[i]) continue;
@@ -41,11 +40,11 @@ BOOST_AUTO_TEST_CASE(shares_are_right) {
 }
 
 BOOST_AUTO_TEST_CASE(the_seed_chooses) {
-  std::vector<std::uint8_t> labels(20000);
-  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::uint8_t>(i % 10);
-  const auto first = choose_validation(labels, 10, 0.1, 1);
-  BOOST_CHECK(first == choose_validation(labels, 10, 0.1, 1));
-  const auto second = choose_validation(labels, 10, 0.1, 2);
+  std::vector<std::int32_t> labels(20000);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 10);
+  const auto first = choose_share(labels, 10, 0.1, 1);
+  BOOST_CHECK(first == choose_share(labels, 10, 0.1, 1));
+  const auto second = choose_share(labels, 10, 0.1, 2);
   int both = 0;
   int early = 0;
   for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -57,8 +56,8 @@ BOOST_AUTO_TEST_CASE(the_seed_chooses) {
 }
 
 BOOST_AUTO_TEST_CASE(a_class_is_never_used_up) {
-  const std::vector<std::uint8_t> labels = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-  check_contains(message_of([&] { choose_validation(labels, 2, 0.9, 1); }),
+  const std::vector<std::int32_t> labels = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  check_contains(message_of([&] { choose_share(labels, 2, 0.9, 1); }),
                  "takes all 1 images of class 1: none is left to train on");
 }
 
