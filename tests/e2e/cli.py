@@ -107,6 +107,25 @@ class Cli(unittest.TestCase):
         self.assertRegex(lines, r"(?m)^train\.flip += 0\.0 +# --set 1:12$")
         self.assertRegex(lines, r"(?m)^train\.weight_decay += .* # default$")
 
+    def test_the_readme_shows_real_messages(self):
+        (self.store.dir / "configs").mkdir()
+        self.store.write("configs/mine.toml", """\
+# My own.
+[stages.download]
+uses = "download"
+
+[stages.data]
+uses = "preproces"
+
+[stages.train]
+uses = "train"
+params.optimiser = "adam"
+params.precision = "fp8"
+params.epochs = "20"
+""")
+        readme = (ROOT / "README.md").read_text()
+        self.assertIn(f"```\n{self.call('check', 'configs/mine.toml', expect=2).err}```", readme)
+
     def test_stages(self):
         listed = [line.split()[0] for line in self.call("stages").out.splitlines()]
         self.assertEqual(listed, sorted(listed))
