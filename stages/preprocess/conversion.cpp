@@ -57,10 +57,10 @@ void Conversion::run() {
   writer_.finish();
   preview_.write(context_.output("preview"), mean, std, params_.normalization);
   list_files();
-  context_.info(summary());
   if (params_.duplicate_distance >= 0) {
     report_duplicates(context_, static_cast<int>(params_.duplicate_distance));
   }
+  context_.info(summary());
 }
 
 /// `size`, or that of the first image.
