@@ -6,6 +6,7 @@
 
 #include "stages/vision/plots.hpp"
 #include "stages/vision/png.hpp"
+#include "stages/vision/reliability.hpp"
 #include "stages/vision/sheets.hpp"
 #include "stages/vision/tiles.hpp"
 #include "tests/data/support.hpp"
@@ -270,6 +271,31 @@ BOOST_AUTO_TEST_CASE(a_tile_shows_its_percentage_and_its_number_whole) {
   BOOST_CHECK_GT(decode(sheet(1, "#49990")).height, decode(sheet(1, "#1")).height);
   BOOST_CHECK_EQUAL(decode(sheet(2, "#49990")).height, decode(sheet(2, "#1")).height);
   BOOST_CHECK(has_margins(decode(sheet(1, "#49990"))));
+}
+
+BOOST_AUTO_TEST_CASE(a_reliability_diagram_shows_each_bar_to_its_accuracy) {
+  const TempDir temp;
+  const fs::path png = temp.path() / "calibration.png";
+  draw_reliability(png, {{100, 0.2, 0.4}, {300, 0.9, 0.7}}, "a title", std::string(90, 'W'));
+  keep(png);
+  const Decoded picture = decode(read(png));
+  BOOST_CHECK(has_margins(picture));
+  const auto rows = [&](std::size_t x, const std::string& colour) {
+    std::size_t count = 0;
+    for (std::size_t y = 116; y < 556; ++y) count += pixel(picture, x, y) == colour ? 1 : 0;
+    return count;
+  };
+  const std::string bar = "\x3e\x7f\xb8", over = "\xde\x6a\x5c", under = "\x78\xb8\x8c";
+  // Two bins of 220 of 440 pixels; the diagonal takes a few pixels of a column.
+  const auto near = [](std::size_t found, double share) {
+    return std::abs(static_cast<double>(found) - share * 440) < 8;
+  };
+  BOOST_CHECK(near(rows(76 + 20, bar), 0.4));  // Beside the strip: the whole accuracy.
+  BOOST_CHECK(near(rows(76 + 110, under), 0.2));
+  BOOST_CHECK_EQUAL(rows(76 + 110, over), 0u);
+  BOOST_CHECK(near(rows(76 + 240, bar), 0.7));
+  BOOST_CHECK(near(rows(76 + 330, over), 0.2));
+  BOOST_CHECK_EQUAL(rows(76 + 330, under), 0u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
