@@ -3,10 +3,10 @@
 
 #include "pipeline/stage.hpp"
 #include "plugins/plugin.hpp"
-#include "stages/evaluate/duplicates.hpp"
 #include "stages/evaluate/pictures.hpp"
 #include "stages/evaluate/report.hpp"
 #include "stages/learn/compute_scope.hpp"
+#include "stages/learn/duplicate_list.hpp"
 #include "stages/recipe/compute_device.hpp"
 #include "stages/vision/plots.hpp"
 
@@ -151,10 +151,10 @@ class EvaluateStage : public Stage {
   void leave_out_duplicates(StageContext& context, EvaluationReport& report) const {
     std::filesystem::path list = params_.duplicates;
     if (list.empty()) {
-      list = *context.input("data") / "duplicates.csv";
+      list = *context.input("data") / learn::kDuplicatesFile;
       if (params_.split == "train" || !std::filesystem::exists(list)) return;
     }
-    report.leave_out(read_duplicates(list, params_.split));
+    report.leave_out(learn::read_duplicates(list, params_.split));
     const auto& rest = *report.without_duplicates();
     context.metric("duplicates", 0, static_cast<double>(rest.duplicates));
     if (rest.images == 0) {

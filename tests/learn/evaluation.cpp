@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "stages/evaluate/duplicates.hpp"
 #include "stages/evaluate/report.hpp"
+#include "stages/learn/duplicate_list.hpp"
 #include "stages/learn/saliency.hpp"
 #include "tests/learn/learn_fixture.hpp"
 
