@@ -24,6 +24,9 @@ struct Judgement {
   std::int32_t label_rank = 0;  ///< How many classes got a larger logit than the label.
 };
 
+/// A strict weak order for sorting: the surest first, and what is not a number last.
+bool surer(const Judgement& a, const Judgement& b);
+
 /// Judges one row of logits.
 Judgement judge(std::span<const float> logits, std::int32_t label);
 
