@@ -80,7 +80,9 @@ std::string about_figures(const CardFacts& facts) {
   if (facts.int8) text += figures_row("8-bit", *facts.int8);
   text += fmt::format(
       "\nEach file in 32 bits was read again and gave, for {} images of the split {}, the logits "
-      "of the checkpoint\nto within {:g} of the largest of an image.",
+      "of the checkpoint\nto within {:g} of the largest absolute value of the image's logits (or "
+      "of 1 where that is "
+      "larger).",
       facts.checked_images, facts.checked_split, facts.tolerance);
   if (facts.int8) {
     text += fmt::format(

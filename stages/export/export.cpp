@@ -49,9 +49,10 @@ struct ExportParams {
                "the 8-bit model come from.")
         .range(1, 100000)
         .unit("images")
-        .field("tolerance", &P::tolerance,
-               "Largest difference of two logits that counts as agreement, as a part of the "
-               "image's largest logit.")
+        .field(
+            "tolerance", &P::tolerance,
+            "Largest difference of two logits that counts as agreement, as a part of the largest "
+            "absolute value of the image's logits, or of 1 where that is larger.")
         .range(0, 1);
   }
 };
@@ -91,8 +92,9 @@ class ExportStage : public Stage {
         {"int8_accuracy", Goal::maximize, "Accuracy of the 8-bit model on the test split."},
         {"int8_loss", Goal::minimize, "Its mean cross entropy there."},
         {"difference/*", Goal::none,
-         "Largest difference of a file's logits from the model's, as a part of an image's "
-         "largest."}};
+         "Largest difference of a file's logits from the model's, as a part of the largest "
+         "absolute "
+         "value of the image's logits, or of 1 where that is larger."}};
     return d;
   }
 
@@ -284,8 +286,9 @@ void ExportStage::write(Work& work, const std::string& format, const Reference& 
   work.facts.files.push_back({format, file.filename().string(), bytes, sha256_file(file)});
   if (format == "onnx_int8") return;
   work.context.metric("difference/" + format, 0, difference);
-  work.context.info(fmt::format("{}: {} bytes, differs by {:.1e} of the largest logit at most",
-                                file.filename().string(), bytes, difference));
+  work.context.info(
+      fmt::format("{}: {} bytes, differs by {:.1e} of an image's largest logit (or of 1) at most",
+                  file.filename().string(), bytes, difference));
 }
 
 void ExportStage::write_int8(Work& work, const std::filesystem::path& file) const {
