@@ -55,45 +55,77 @@ std::string notes(const FieldInfo& field) {
 using Row = std::vector<std::string>;
 
 constexpr std::size_t kWidth = 110;
+constexpr std::size_t kColumn = 30;  // Of a cell that is not the last one.
+constexpr std::size_t kProse = 40;   // At least, whatever is left of kWidth.
 
-// Columns of equal width; the last one is prose and goes on below itself.
+// Lines of at most `width`, broken at spaces; newlines stay.
+std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
+  std::vector<std::string> lines(1);
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find_first_of(" \n", begin), text.size());
+    std::string& line = lines.back();
+    const std::string word(text.substr(begin, end - begin));
+    if (line.empty()) {
+      line = word;
+    } else if (line.size() + 1 + word.size() <= width) {
+      line += " " + word;
+    } else {
+      lines.push_back(word);
+    }
+    if (end < text.size() && text[end] == '\n') lines.emplace_back();
+    begin = end + 1;
+  }
+  return lines;
+}
+
+// Columns of equal width; a cell that is too long goes on below itself.
 void print_table(const std::vector<Row>& rows) {
   std::vector<std::size_t> widths;
+  std::vector<std::vector<std::vector<std::string>>> cells;  // Of each row and column: lines.
   for (const Row& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      if (row[i].size() <= 44) widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  for (const Row& row : rows) {
-    std::string line = " ";
+    cells.emplace_back();
     for (std::size_t i = 0; i + 1 < row.size(); ++i) {
-      line += fmt::format(" {:<{}} ", row[i], widths[i]);
-    }
-    const std::size_t indent = line.size();
-    const std::string_view prose = row.back();
-    std::size_t column = indent;
-    for (std::size_t begin = 0; begin < prose.size();) {
-      const std::size_t end = std::min(prose.find(' ', begin), prose.size());
-      if (column > indent && column + 1 + (end - begin) > std::max(kWidth, indent + 40)) {
-        line += "\n" + std::string(indent, ' ');
-        column = indent;
+      cells.back().push_back(wrapped(row[i], kColumn));
+      for (const std::string& line : cells.back().back()) {
+        widths[i] = std::max(widths[i], line.size());
       }
-      line += ' ';
-      line += prose.substr(begin, end - begin);
-      column += 1 + (end - begin);
-      begin = end + 1;
     }
-    while (line.back() == ' ') line.pop_back();
-    fmt::print("{}\n", line);
   }
+  std::size_t indent = 1;
+  for (std::size_t i = 0; i + 1 < widths.size(); ++i) indent += widths[i] + 2;
+  const std::size_t prose = kWidth > indent + kProse ? kWidth - indent : kProse;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    cells[r].push_back(wrapped(rows[r].back(), prose));
+    std::size_t height = 0;
+    for (const auto& lines : cells[r]) height = std::max(height, lines.size());
+    for (std::size_t l = 0; l < height; ++l) {
+      std::string line = " ";
+      for (std::size_t i = 0; i < cells[r].size(); ++i) {
+        line += fmt::format(" {:<{}} ", l < cells[r][i].size() ? cells[r][i][l] : "", widths[i]);
+      }
+      while (line.back() == ' ') line.pop_back();
+      fmt::print("{}\n", line);
+    }
+  }
+}
+
+// Where a help explains choices, as "name = meaning" or "name: meaning", each begins a line.
+std::string with_lines(std::string help, const FieldInfo& field) {
+  for (const std::string& choice : field.choices) {
+    for (const char* sign : {" = ", ": "}) {
+      const std::size_t at = help.find(" " + choice + sign);
+      if (at != std::string::npos) help[at] = '\n';
+    }
+  }
+  return help;
 }
 
 std::vector<Row> param_rows(const StageDescription& d) {
   std::vector<Row> rows;
   for (const FieldInfo& field : d.params.fields) {
     rows.push_back({field.name, std::string(type_name(field.type)), default_text(field),
-                    limits(field), notes(field)});
+                    limits(field), with_lines(notes(field), field)});
   }
   return rows;
 }
@@ -148,6 +180,9 @@ void print_stage(const StageType& type) {
 std::string cell_text(std::string text) {
   for (std::size_t at = text.find('|'); at != std::string::npos; at = text.find('|', at + 2)) {
     text.insert(at, "\\");
+  }
+  for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n')) {
+    text.replace(at, 1, "<br>");
   }
   return text;
 }

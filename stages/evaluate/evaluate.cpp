@@ -3,10 +3,10 @@
 
 #include "pipeline/stage.hpp"
 #include "plugins/plugin.hpp"
-#include "stages/evaluate/duplicates.hpp"
 #include "stages/evaluate/pictures.hpp"
 #include "stages/evaluate/report.hpp"
 #include "stages/learn/compute_scope.hpp"
+#include "stages/learn/duplicate_list.hpp"
 #include "stages/recipe/compute_device.hpp"
 #include "stages/vision/plots.hpp"
 
@@ -74,7 +74,7 @@ class EvaluateStage : public Stage {
     StageDescription d;
     d.name = "evaluate";
     d.summary = "Judges a classifier on a split: accuracy, confusion, calibration, every answer.";
-    d.revision = 2;
+    d.revision = 3;
     d.numerics.device = true;
     d.numerics.precision = true;
     d.numerics.threads = true;
@@ -92,7 +92,8 @@ class EvaluateStage : public Stage {
         {"accuracy_without_duplicates", Goal::maximize,
          "Accuracy on the images that have no near-duplicate in the training split."},
         {"duplicates", Goal::none, "Images that have one."},
-        {"top5_accuracy", Goal::maximize, "How often the label is among the five likeliest."},
+        {"top5_accuracy", Goal::maximize,
+         "How often the label is among the five likeliest: always, with five classes or fewer."},
         {"topk_accuracy", Goal::maximize, "How often it is among the top_k likeliest."},
         {"macro_precision", Goal::maximize, "Mean precision of the classes that have images."},
         {"macro_recall", Goal::maximize, "Their mean recall."},
@@ -151,19 +152,20 @@ class EvaluateStage : public Stage {
   void leave_out_duplicates(StageContext& context, EvaluationReport& report) const {
     std::filesystem::path list = params_.duplicates;
     if (list.empty()) {
-      list = *context.input("data") / "duplicates.csv";
+      list = *context.input("data") / learn::kDuplicatesFile;
       if (params_.split == "train" || !std::filesystem::exists(list)) return;
     }
-    report.leave_out(read_duplicates(list, params_.split));
+    report.leave_out(learn::read_duplicates(list, params_.split));
     const auto& rest = *report.without_duplicates();
     context.metric("duplicates", 0, static_cast<double>(rest.duplicates));
-    if (rest.images == 0) {
+    const std::optional<double> accuracy = rest.accuracy();
+    if (!accuracy) {
       context.warn("every image has a near-duplicate in the training split");
       return;
     }
-    context.metric("accuracy_without_duplicates", 0, rest.accuracy());
+    context.metric("accuracy_without_duplicates", 0, *accuracy);
     context.info(fmt::format("accuracy {:.4f} without {} near-duplicates of training images",
-                             rest.accuracy(), rest.duplicates));
+                             *accuracy, rest.duplicates));
   }
 
   void publish(StageContext& context, const learn::ModelInfo& info,
@@ -191,7 +193,7 @@ class EvaluateStage : public Stage {
     }
     report.write(context.output("report"));
     context.info(fmt::format(
-        "accuracy {:.4f} (95 %: {:.4f} to {:.4f}) on {} {} images, loss {:.4f}, F1 {:.4f}, "
+        "accuracy {:.4f} (95 %: {:.4f} to {:.4f}) on {} {} images, loss {:.4f}, macro F1 {:.4f}, "
         "calibration error {:.4f}",
         report.accuracy(), interval.low, interval.high, report.images(), params_.split,
         report.loss(), macro.f1, report.calibration().expected_error()));

@@ -22,7 +22,8 @@ double ratio(std::int64_t part, std::int64_t whole) {
 
 }  // namespace
 
-double EvaluationReport::WithoutDuplicates::accuracy() const {
+std::optional<double> EvaluationReport::WithoutDuplicates::accuracy() const {
+  if (images == 0) return std::nullopt;
   return ratio(correct, images);
 }
 
@@ -63,7 +64,7 @@ std::vector<EvaluationReport::Row> EvaluationReport::worst(std::size_t count) co
     if (row.judgement.predicted != row.judgement.label) wrong.push_back(row);
   }
   std::stable_sort(wrong.begin(), wrong.end(), [](const Row& a, const Row& b) {
-    return a.judgement.confidence > b.judgement.confidence;
+    return learn::surer(a.judgement, b.judgement);
   });
   if (wrong.size() > count) wrong.resize(count);
   return wrong;
@@ -118,9 +119,12 @@ std::string EvaluationReport::per_class_csv() const {
   for (std::size_t label = 0; label < classes.size(); ++label) {
     const learn::ClassMetrics& c = classes[label];
     const learn::Interval interval = learn::wilson(c.correct, c.images);
-    out += fmt::format("{},{},{},{:.6g},{:.6g},{:.6g},{},{:.6g},{:.6g},{:.6g}\n",
-                       csv(model_.classes[label]), c.images, c.correct, c.recall, interval.low,
-                       interval.high, c.predicted, c.precision, c.recall, c.f1);
+    const auto figure = [&](double value) {
+      return c.images == 0 ? "" : fmt::format("{:.6g}", value);
+    };
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", csv(model_.classes[label]), c.images,
+                       c.correct, figure(c.recall), figure(interval.low), figure(interval.high),
+                       c.predicted, figure(c.precision), figure(c.recall), figure(c.f1));
   }
   return out;
 }
@@ -168,24 +172,26 @@ std::string EvaluationReport::summary_json() const {
   json["largest_calibration_error"] = calibration_.largest_error();
   if (without_) {
     json["duplicates"] = without_->duplicates;
-    json["accuracy_without_duplicates"] = without_->accuracy();
+    const auto rest = without_->accuracy();
+    json["accuracy_without_duplicates"] = rest ? Json(*rest) : Json();
     json["accuracy_without_duplicates_interval_95"] =
-        pair(learn::wilson(without_->correct, without_->images));
+        rest ? pair(learn::wilson(without_->correct, without_->images)) : Json();
   }
   Json& accuracies = json["class_accuracy"] = Json::object();
   Json& classes = json["classes"] = Json::array();
   const auto metrics = learn::class_metrics(counts_);
   for (std::size_t label = 0; label < metrics.size(); ++label) {
     const learn::ClassMetrics& c = metrics[label];
-    accuracies[model_.classes[label]] = c.recall;
+    const auto figure = [&](const Json& value) { return c.images == 0 ? Json() : value; };
+    accuracies[model_.classes[label]] = figure(c.recall);
     classes.push_back({{"class", model_.classes[label]},
                        {"images", c.images},
                        {"correct", c.correct},
                        {"predicted", c.predicted},
-                       {"precision", c.precision},
-                       {"recall", c.recall},
-                       {"f1", c.f1},
-                       {"accuracy_interval_95", pair(learn::wilson(c.correct, c.images))}});
+                       {"precision", figure(c.precision)},
+                       {"recall", figure(c.recall)},
+                       {"f1", figure(c.f1)},
+                       {"accuracy_interval_95", figure(pair(learn::wilson(c.correct, c.images)))}});
   }
   json["architecture"] = model_.architecture;
   json["parameters"] = model_.parameters;

@@ -32,7 +32,7 @@ class EvaluationReport {
     std::int64_t duplicates = 0;  ///< Images left out.
     std::int64_t images = 0;
     std::int64_t correct = 0;
-    double accuracy() const;
+    std::optional<double> accuracy() const;  ///< Nothing when all are left out.
   };
 
   EvaluationReport(ReportOptions options, learn::ModelInfo model);
@@ -60,7 +60,8 @@ class EvaluationReport {
   /// Wrong answers, the surest first; at most `count`.
   std::vector<Row> worst(std::size_t count) const;
 
-  /// confusion.csv, per_class.csv, calibration.csv, predictions.csv and summary.json.
+  /// confusion.csv, per_class.csv, calibration.csv, predictions.csv and summary.json. Figures that
+  /// no image tells are empty cells and null: those of classes without images.
   void write(const std::filesystem::path& dir) const;
 
  private:

@@ -30,16 +30,22 @@ std::string plain(const std::string& name) {
   return made;
 }
 
+std::string kind_of_images(const learn::ModelInfo& model) {
+  if (model.channels == 1) return "grey images";
+  if (model.channels == 3) return "RGB images";
+  return fmt::format("images with {} channels", model.channels);
+}
+
 std::string what_it_is(const CardFacts& facts) {
   const learn::ModelInfo& model = facts.model;
   std::string text = fmt::format(
       "# {} for {} classes\n\nAn image classifier of the architecture `{}`: {} parameters, {:.1f} "
-      "million multiply-adds an image.\nIt takes {} images of {}x{} pixels (height x width) and "
+      "million multiply-adds an image.\nIt takes {} of {}x{} pixels (height x width) and "
       "gives a number (logit) for each class; the largest is its answer.\nThe weights are those "
       "after epoch {} of their training.\n\nClasses, in the order of the logits:\n\n",
       model.architecture, model.classes.size(), model.architecture, model.parameters,
-      static_cast<double>(facts.multiply_adds) / 1e6, model.channels == 1 ? "grey" : "RGB",
-      model.height, model.width, model.epoch);
+      static_cast<double>(facts.multiply_adds) / 1e6, kind_of_images(model), model.height,
+      model.width, model.epoch);
   for (std::size_t i = 0; i < model.classes.size(); ++i) {
     text += fmt::format("{}. {}", i, plain(model.classes[i]));
     if (i < model.groups.size()) {
@@ -57,38 +63,68 @@ std::string about_data(const CardFacts& facts) {
   std::string text = "\n## Data\n\n| split | images |\n|---|---:|\n";
   for (const auto& [name, count] : facts.splits) text += fmt::format("| {} | {} |\n", name, count);
   text += fmt::format(
-      "\n{} classes in the data, images of {}x{}. Mean of the channels on [0, 1]: {}; standard "
-      "deviation: {}.\n",
-      facts.data.classes.size(), facts.data.height, facts.data.width, list(facts.model.mean),
-      list(facts.model.std));
+      "\n{} classes in the data, images of {}x{} with {}. Mean of the channels on [0, 1]: {}; "
+      "standard deviation: {}.\n",
+      facts.data.classes.size(), facts.data.height, facts.data.width,
+      facts.data.channels == 1 ? "one channel" : fmt::format("{} channels", facts.data.channels),
+      list(facts.model.mean), list(facts.model.std));
   return text;
 }
 
-std::string figures_row(const std::string& name, const SplitFigures& figures) {
-  const learn::Interval interval = learn::wilson(figures.correct, figures.images);
-  return fmt::format("| {} | {} | {} | {:.4f} | {:.4f} to {:.4f} | {:.4f} |\n", name, figures.split,
-                     figures.images,
-                     static_cast<double>(figures.correct) / static_cast<double>(figures.images),
-                     interval.low, interval.high, figures.loss);
+/// `correct` of `images`, with the interval; dashes when there are none.
+std::string accuracy_cells(std::int64_t correct, std::int64_t images) {
+  if (images == 0) return "0 | – | –";
+  const learn::Interval interval = learn::wilson(correct, images);
+  return fmt::format("{} | {:.4f} | {:.4f} to {:.4f}", images,
+                     static_cast<double>(correct) / static_cast<double>(images), interval.low,
+                     interval.high);
+}
+
+std::string figures_rows(const std::string& name, const SplitFigures& figures) {
+  std::string rows = fmt::format("| {} | {} | {} | {:.4f} |\n", name, figures.split,
+                                 accuracy_cells(figures.correct, figures.images), figures.loss);
+  if (figures.duplicates > 0) {
+    rows += fmt::format("| {} | {} without near-duplicates | {} | – |\n", name, figures.split,
+                        accuracy_cells(figures.correct - figures.duplicates_correct,
+                                       figures.images - figures.duplicates));
+  }
+  return rows;
+}
+
+/// What the rows without near-duplicates leave out.
+std::string about_duplicates(const CardFacts& facts) {
+  std::string text;
+  for (const SplitFigures& figures : facts.figures) {
+    if (figures.duplicates == 0) continue;
+    text += fmt::format(
+        "\nOf the split {}, {} images have an exact or near-duplicate in the training split, by "
+        "the "
+        "dataset's list.\n",
+        figures.split, figures.duplicates);
+  }
+  return text;
 }
 
 std::string about_figures(const CardFacts& facts) {
   std::string text =
       "\n## Figures\n\n| numbers | split | images | accuracy | 95 % interval | loss |\n"
       "|---|---|---:|---:|---|---:|\n";
-  for (const SplitFigures& figures : facts.figures) text += figures_row("32-bit", figures);
-  if (facts.int8) text += figures_row("8-bit", *facts.int8);
+  for (const SplitFigures& figures : facts.figures) text += figures_rows("32-bit", figures);
+  if (facts.int8) text += figures_rows("8-bit", *facts.int8);
+  text += about_duplicates(facts);
   text += fmt::format(
       "\nEach file in 32 bits was read again and gave, for {} images of the split {}, the logits "
-      "of the checkpoint\nto within {:g} of the largest of an image.",
+      "of the checkpoint\nto within {:g} of the largest absolute value of the image's logits (or "
+      "of 1 where that is larger).\n",
       facts.checked_images, facts.checked_split, facts.tolerance);
   if (facts.int8) {
     text += fmt::format(
-        " The 8-bit figures are computed with the file's own\nroundings; its ranges come from {} "
-        "images of the split {}.",
+        "The 8-bit figures are computed with the file's own roundings; its ranges come from {} "
+        "images "
+        "of the split {}.\n",
         facts.calibration_images, facts.calibration_split);
   }
-  return text + "\n";
+  return text;
 }
 
 std::string about_limits(const CardFacts& facts) {
@@ -97,12 +133,10 @@ std::string about_limits(const CardFacts& facts) {
       "- It knows only the classes above and answers with one of them, whatever it is shown.\n"
       "- The figures hold for images like those of the data: as small, as centred, as chosen.\n"
       "- How sure it is (softmax of the logits) is not a probability that was checked.\n";
-  if (facts.model.height < 64 && facts.model.width < 64) {
-    text += fmt::format(
-        "- Larger pictures have to be made {}x{} as the data was; how that is done changes "
-        "answers.\n",
-        facts.model.height, facts.model.width);
-  }
+  text += fmt::format(
+      "- Pictures of another size have to be made {}x{} as the data was; how that is done changes "
+      "answers.\n",
+      facts.model.height, facts.model.width);
   if (find(facts, "onnx_int8")) {
     text +=
         "- The 8-bit model's sums can overflow on x86 processors without VNNI (16-bit "
@@ -125,14 +159,22 @@ std::string snippet(const std::string& title, const std::string& code) {
 }
 
 std::string input_code(const CardFacts& facts) {
-  const bool grey = facts.model.channels == 1;
-  std::string code = fmt::format(
-      "import numpy as np\nfrom PIL import Image\n\n"
-      "picture = Image.open(\"picture.png\").convert(\"{}\").resize(({}, {}))\n"
-      "image = np.asarray(picture, np.float32){} / 255  # [1, {}, {}, {}]\n",
-      grey ? "L" : "RGB", facts.model.width, facts.model.height,
-      grey ? "[None, None]" : ".transpose(2, 0, 1)[None]", facts.model.channels, facts.model.height,
-      facts.model.width);
+  const learn::ModelInfo& model = facts.model;
+  const bool grey = model.channels == 1;
+  std::string code = "import numpy as np\n";
+  std::string from;
+  if (grey || model.channels == 3) {
+    code += fmt::format(
+        "from PIL import Image\n\n"
+        "picture = Image.open(\"picture.png\").convert(\"{}\").resize(({}, {}))\n",
+        grey ? "L" : "RGB", model.width, model.height);
+    from = grey ? "[None, None]" : ".transpose(2, 0, 1)[None]";
+  } else {
+    code += "\npicture = np.load(\"picture.npy\")  # height x width x channels, 0 to 255\n";
+    from = ".transpose(2, 0, 1)[None]";
+  }
+  code += fmt::format("image = np.asarray(picture, np.float32){} / 255  # [1, {}, {}, {}]\n", from,
+                      model.channels, model.height, model.width);
   const std::string normalise = fmt::format(
       "mean = np.array([{}], np.float32).reshape(-1, 1, 1)\n"
       "std = np.array([{}], np.float32).reshape(-1, 1, 1)\n",

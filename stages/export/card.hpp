@@ -27,6 +27,8 @@ struct SplitFigures {
   std::int64_t images = 0;
   std::int64_t correct = 0;
   double loss = 0;
+  std::int64_t duplicates = 0;  ///< Images that have a near-duplicate in the training split.
+  std::int64_t duplicates_correct = 0;
 };
 
 struct CardFacts {

@@ -80,10 +80,11 @@ double require_agreement(const std::string& file, const at::Tensor& logits,
     want += classes;
   }
   if (worst <= reference.tolerance) return worst;
-  throw Error(fmt::format(
-      "{} does not agree with the checkpoint: its logits differ by {:.3g} of the largest, more "
-      "than the tolerance {:g}, for image {} of the split {}",
-      file, worst, reference.tolerance, worst_image, reference.split));
+  throw Error(
+      fmt::format("{} does not agree with the checkpoint: its logits differ by {:.3g} of the "
+                  "largest (or of 1), "
+                  "more than the tolerance {:g}, for image {} of the split {}",
+                  file, worst, reference.tolerance, worst_image, reference.split));
 }
 
 double check_onnx(const std::filesystem::path& file, const Reference& reference) {

@@ -23,9 +23,9 @@ struct Reference {
   int threads = 1;
 };
 
-/// The largest difference of two logits of one image, as a part of the image's largest reference
-/// logit (or of 1, if that is smaller). Throws one sentence (file, difference, image) if it is over
-/// the tolerance or not a number.
+/// The largest difference of two logits of one image, as a part of the largest absolute value of
+/// the image's reference logits, or of 1 where that is larger. Throws one sentence (file,
+/// difference, image) if it is over the tolerance or not a number.
 double require_agreement(const std::string& file, const at::Tensor& logits,
                          const Reference& reference);
 

@@ -16,6 +16,7 @@
 #include "stages/export/script_module.hpp"
 #include "stages/export/torch_save.hpp"
 #include "stages/learn/compute_scope.hpp"
+#include "stages/learn/duplicate_list.hpp"
 #include "stages/learn/evaluation.hpp"
 #include "stages/learn/tensor_file.hpp"
 
@@ -49,9 +50,10 @@ struct ExportParams {
                "the 8-bit model come from.")
         .range(1, 100000)
         .unit("images")
-        .field("tolerance", &P::tolerance,
-               "Largest difference of two logits that counts as agreement, as a part of the "
-               "image's largest logit.")
+        .field(
+            "tolerance", &P::tolerance,
+            "Largest difference of two logits that counts as agreement, as a part of the largest "
+            "absolute value of the image's logits, or of 1 where that is larger.")
         .range(0, 1);
   }
 };
@@ -78,6 +80,7 @@ class ExportStage : public Stage {
     d.summary =
         "Writes a model for other programs: ONNX, 8-bit ONNX, TorchScript, safetensors, "
         "pth; each is checked.";
+    d.revision = 2;
     d.numerics.threads = true;
     d.inputs = {{"model", "model/classifier", "The weights."},
                 {"data", "dataset/images",
@@ -91,8 +94,9 @@ class ExportStage : public Stage {
         {"int8_accuracy", Goal::maximize, "Accuracy of the 8-bit model on the test split."},
         {"int8_loss", Goal::minimize, "Its mean cross entropy there."},
         {"difference/*", Goal::none,
-         "Largest difference of a file's logits from the model's, as a part of an image's "
-         "largest."}};
+         "Largest difference of a file's logits from the model's, as a part of the largest "
+         "absolute "
+         "value of the image's logits, or of 1 where that is larger."}};
     return d;
   }
 
@@ -140,13 +144,22 @@ std::string first_split(const learn::DatasetReader& data, const std::vector<std:
 
 using Answer = std::function<at::Tensor(const at::Tensor& normalised)>;
 
+/// As the dataset lists them; none without a list.
+std::set<std::int64_t> duplicates_of(const std::filesystem::path& dataset,
+                                     const std::string& split) {
+  const std::filesystem::path list = dataset / learn::kDuplicatesFile;
+  if (split == "train" || !std::filesystem::exists(list)) return {};
+  return learn::read_duplicates(list, split);
+}
+
 /// Counts right answers over a whole split.
 SplitFigures judge_split(StageContext& context, const learn::DatasetReader& data,
                          const std::string& name, const std::vector<std::int32_t>& classes,
                          const learn::BatchMaker& maker, const Answer& answer) {
   constexpr std::int64_t kBatch = 256;
+  const auto duplicates = duplicates_of(*context.input("data"), name);
   const learn::SplitView& split = data.split(name);
-  SplitFigures figures{name, split.count, 0, 0};
+  SplitFigures figures{name, split.count};
   std::vector<std::int32_t> rows;
   for (std::int64_t at = 0; at < split.count; at += kBatch) {
     context.throw_if_stopped();
@@ -159,7 +172,12 @@ SplitFigures judge_split(StageContext& context, const learn::DatasetReader& data
     for (const auto row : rows) {
       const auto label = static_cast<std::size_t>(split.labels[static_cast<std::size_t>(row)]);
       const learn::Judgement judgement = learn::judge({values, width}, classes[label]);
-      figures.correct += judgement.predicted == judgement.label ? 1 : 0;
+      const int right = judgement.predicted == judgement.label ? 1 : 0;
+      figures.correct += right;
+      if (duplicates.contains(split.index[static_cast<std::size_t>(row)])) {
+        ++figures.duplicates;
+        figures.duplicates_correct += right;
+      }
       figures.loss += judgement.loss / static_cast<double>(split.count);
       values += width;
     }
@@ -284,8 +302,9 @@ void ExportStage::write(Work& work, const std::string& format, const Reference& 
   work.facts.files.push_back({format, file.filename().string(), bytes, sha256_file(file)});
   if (format == "onnx_int8") return;
   work.context.metric("difference/" + format, 0, difference);
-  work.context.info(fmt::format("{}: {} bytes, differs by {:.1e} of the largest logit at most",
-                                file.filename().string(), bytes, difference));
+  work.context.info(
+      fmt::format("{}: {} bytes, differs by {:.1e} of an image's largest logit (or of 1) at most",
+                  file.filename().string(), bytes, difference));
 }
 
 void ExportStage::write_int8(Work& work, const std::filesystem::path& file) const {

@@ -10,6 +10,15 @@
 
 namespace cifarpipe::learn {
 
+bool surer(const Judgement& a, const Judgement& b) {
+  // NaN compares false with everything, so that it would count as equal to all, which are not equal
+  // to one another: no order that a sort may be given.
+  if (std::isnan(a.confidence) || std::isnan(b.confidence)) {
+    return !std::isnan(a.confidence) && std::isnan(b.confidence);
+  }
+  return a.confidence > b.confidence;
+}
+
 Judgement judge(std::span<const float> logits, std::int32_t label) {
   Judgement out;
   out.label = label;

@@ -21,8 +21,12 @@ struct Judgement {
   double loss = 0;             ///< Cross entropy.
   double confidence = 0;       ///< Probability of `predicted`.
   double label_probability = 0;
-  std::int32_t label_rank = 0;  ///< How many classes got a larger logit than the label.
+  /// How many classes are likelier than the label: a larger logit, or an equal one before it.
+  std::int32_t label_rank = 0;
 };
+
+/// A strict weak order for sorting: the surest first, and what is not a number last.
+bool surer(const Judgement& a, const Judgement& b);
 
 /// Judges one row of logits.
 Judgement judge(std::span<const float> logits, std::int32_t label);

@@ -42,8 +42,7 @@ void mix_images(at::Tensor& images, const Mix& mix);
 
 class Loss {
  public:
-  /// Throws a sentence for weights that do not fit the classes.
-  /// Losses are computed on `device`.
+  /// Losses are computed on `device`. Throws a sentence for weights that do not fit the classes.
   Loss(LossOptions options, const SplitView& train, const DatasetInfo& info,
        c10::Device device = c10::kCPU);
 

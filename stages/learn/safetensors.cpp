@@ -95,27 +95,33 @@ SafetensorsReader::SafetensorsReader(std::filesystem::path file)
                 "have " + std::to_string(length) + " bytes");
   }
   const std::string_view header(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, length);
-  try {
-    parse_header(header, bytes.subspan(kLengthBytes + length));
-  } catch (const nlohmann::json::exception& e) {
-    throw Error(file_.string() + " has a damaged header: " + e.what());
-  }
+  parse_header(header, bytes.subspan(kLengthBytes + length));
 }
 
 void SafetensorsReader::parse_header(std::string_view header, std::span<const std::uint8_t> data) {
-  const Json json = Json::parse(header);
-  if (!json.is_object()) throw Error(file_.string() + " has a damaged header: not an object");
+  const Json json = Json::parse(header, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) {
+    throw Error(file_.string() + " has a damaged header: it is not a JSON object");
+  }
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
   for (const auto& [name, entry] : json.items()) {
     if (name == kMetadata) continue;
     const auto fail = [&, &name = name](const std::string& what) {
       throw Error(file_.string() + ": tensor '" + name + "' " + what);
     };
-    const auto type_text = entry.at("dtype").get<std::string>();
+    std::string type_text;
+    std::vector<std::int64_t> shape;
+    std::vector<std::uint64_t> offsets;
+    try {
+      type_text = entry.at("dtype").get<std::string>();
+      shape = entry.at("shape").get<std::vector<std::int64_t>>();
+      offsets = entry.at("data_offsets").get<std::vector<std::uint64_t>>();
+    } catch (const Json::exception&) {
+      fail("has a damaged entry in the header: it needs a dtype, a shape and data_offsets");
+    }
     const auto type = type_from_name(type_text);
     if (!type) fail("has the type " + type_text + ", which is not known here");
-    TensorBytes tensor{*type, entry.at("shape").get<std::vector<std::int64_t>>(), {}};
-    const auto offsets = entry.at("data_offsets").get<std::vector<std::uint64_t>>();
+    TensorBytes tensor{*type, std::move(shape), {}};
     if (offsets.size() != 2 || offsets[0] > offsets[1]) fail("has a damaged place");
     if (offsets[1] > data.size()) fail("reaches beyond the end: the file is cut off");
     if (byte_count(tensor.type, tensor.shape) != offsets[1] - offsets[0]) {

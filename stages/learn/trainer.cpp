@@ -297,9 +297,7 @@ Evaluation Trainer::validate() {
 }
 
 void Trainer::tell_mistakes(std::vector<Judgement>& wrong) {
-  std::stable_sort(wrong.begin(), wrong.end(), [](const Judgement& a, const Judgement& b) {
-    return a.confidence > b.confidence;
-  });
+  std::stable_sort(wrong.begin(), wrong.end(), surer);
   const auto count = std::min(wrong.size(), static_cast<std::size_t>(options_.mistakes));
   host_.mistakes(state_.epoch + 1, std::span(wrong).first(count));
 }

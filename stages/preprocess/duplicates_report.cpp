@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "stages/learn/duplicate_list.hpp"
 #include "stages/learn/files.hpp"
 #include "stages/vision/sheets.hpp"
 
@@ -156,7 +157,7 @@ void report_duplicates(StageContext& context, int distance) {
         context.throw_if_stopped();
         context.progress({100 * done, 100, "%", "duplicates"});
       });
-  learn::write_text(context.output("dataset") / "duplicates.csv", duplicates_csv(duplicates));
+  learn::write_text(context.output("dataset") / learn::kDuplicatesFile, duplicates_csv(duplicates));
   const auto& preview = context.output("preview");
   learn::write_text(preview / "duplicates.json", duplicates_json(duplicates, data, distance));
   draw_duplicates(preview / "duplicates.png", duplicates, data);

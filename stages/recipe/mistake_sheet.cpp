@@ -9,7 +9,7 @@ namespace fs = std::filesystem;
 namespace cifarpipe {
 namespace {
 
-/// As RGB: grey is spread over all three, channels beyond the third are not shown.
+/// As RGB: of one or two channels the first is shown in grey, of more than three the first three.
 std::vector<std::uint8_t> picture(const learn::ModelInfo& info, const learn::SplitView& split,
                                   std::int64_t row) {
   const auto channels = static_cast<std::size_t>(info.channels);

@@ -7,6 +7,15 @@
 namespace cifarpipe {
 namespace {
 
+/// The help of `architecture`: a sentence for each.
+std::string networks() {
+  std::string help = "The network.";
+  for (const std::string& name : learn::architectures()) {
+    help += " " + name + ": " + std::string(learn::architecture_summary(name));
+  }
+  return help;
+}
+
 struct TrainParams {
   std::string architecture = learn::TrainOptions{}.architecture;
   std::vector<std::string> freeze;
@@ -14,7 +23,7 @@ struct TrainParams {
 
   static Schema<TrainParams> schema() {
     return Schema<TrainParams>{}
-        .field("architecture", &TrainParams::architecture, "The network.")
+        .field("architecture", &TrainParams::architecture, networks())
         .one_of(learn::architectures())
         .field("freeze", &TrainParams::freeze,
                "Layers that stay as they begin, by the beginnings of their names: [\"conv1\"].")

@@ -52,8 +52,8 @@ void Canvas::fill(const cv::Rect& area, const Colour& colour) {
   cv::Mat(pixels_, area & cv::Rect({0, 0}, pixels_.size())).setTo(cv::Scalar(colour));
 }
 
-int Canvas::text_width(const std::string& text, int height) {
-  return measure(text, height, false).box.width / kOversampling;
+int Canvas::text_width(const std::string& text, int height, bool bold) {
+  return measure(text, height, bold).box.width / kOversampling + 1;
 }
 
 void Canvas::text(const std::string& text, int x, int y, int height, const Colour& colour,

@@ -28,7 +28,7 @@ class Canvas {
             Align align = Align::left, bool bold = false);
   /// The same, reading upwards; `y` is the lower end.
   void text_upwards(const std::string& text, int x, int y, int height, const Colour& colour = kInk);
-  static int text_width(const std::string& text, int height);
+  static int text_width(const std::string& text, int height, bool bold = false);
 
   void save(const std::filesystem::path& png) const;
 

@@ -43,8 +43,8 @@ std::string percent_text(double share, bool with_decimal) {
 class ConfusionPlot {
  public:
   ConfusionPlot(const std::vector<std::string>& classes,
-                const std::vector<std::vector<std::int64_t>>& counts)
-      : counts_(counts), n_(static_cast<int>(classes.size())) {
+                const std::vector<std::vector<std::int64_t>>& counts, const std::string& title)
+      : counts_(counts), n_(static_cast<int>(classes.size())), title_(plain(title, 90)) {
     if (classes.empty() || counts.size() != classes.size()) {
       throw Error("a confusion matrix needs a row for each class");
     }
@@ -60,15 +60,22 @@ class ConfusionPlot {
       names_.push_back(plain(name, 20));
       label_ = std::max(label_, Canvas::text_width(names_.back(), text_));
     }
+    subtitle_ = all_right();
     left_ = kMargin + 26 + label_ + 8;
     top_ = kTitle + label_ + 12;
-    width_ = left_ + n_ * cell_ + kRecall + kBar;
-    height_ = top_ + n_ * cell_ + 44;
+    bar_ = left_ + n_ * cell_ + kGap;
+    if (n_ <= 50) bar_ += recall_width() + kGap;
+    bar_length_ = std::clamp(n_ * cell_, 160, 400);
+    height_ = top_ + std::max(n_ * cell_ + 44, bar_length_ + kMargin);
   }
 
-  void draw(const std::filesystem::path& png, const std::string& title) const {
-    Canvas canvas(std::max(width_, 560), height_);
-    draw_title(canvas, title);
+  void draw(const std::filesystem::path& png) const {
+    const int width = std::max({bar_ + kTick + Canvas::text_width("100 %", kSmall),
+                                kMargin + Canvas::text_width(title_, kTitleText, true),
+                                kMargin + Canvas::text_width(subtitle_, kSubtitleText)});
+    Canvas canvas(width + kMargin, height_);
+    canvas.text(title_, kMargin, 26, kTitleText, kInk, Align::left, true);
+    canvas.text(subtitle_, kMargin, 52, kSubtitleText, kFaintInk);
     for (int t = 0; t < n_; ++t) draw_row(canvas, t);
     draw_grid(canvas);
     draw_names(canvas);
@@ -78,9 +85,12 @@ class ConfusionPlot {
 
  private:
   static constexpr int kMargin = 20;
+  static constexpr int kGap = 12;
   static constexpr int kTitle = 74;
-  static constexpr int kRecall = 86;
-  static constexpr int kBar = 100;
+  static constexpr int kTitleText = 15;
+  static constexpr int kSubtitleText = 11;
+  static constexpr int kSmall = 9;
+  static constexpr int kTick = 25;  // From the bar's left side to its percentages.
 
   std::int64_t row_sum(int t) const {
     std::int64_t sum = 0;
@@ -95,19 +105,25 @@ class ConfusionPlot {
     return sum == 0 ? 0 : static_cast<double>(count(t, p)) / static_cast<double>(sum);
   }
 
-  void draw_title(Canvas& canvas, const std::string& title) const {
+  std::string recall_text(int t) const { return fmt::format("{} of {}", count(t, t), row_sum(t)); }
+  int recall_width() const {
+    int width = 0;
+    for (int t = 0; t < n_; ++t) {
+      width = std::max(width, Canvas::text_width(recall_text(t), kSmall));
+    }
+    return width;
+  }
+
+  std::string all_right() const {
     std::int64_t all = 0;
     std::int64_t right = 0;
     for (int t = 0; t < n_; ++t) {
       all += row_sum(t);
       right += count(t, t);
     }
-    canvas.text(plain(title, 90), kMargin, 26, 15, kInk, Align::left, true);
-    canvas.text(
-        fmt::format("{} of {} images right ({:.2f} %). Cells: percent of the true class.", right,
-                    all,
-                    all == 0 ? 0.0 : 100.0 * static_cast<double>(right) / static_cast<double>(all)),
-        kMargin, 52, 11, kFaintInk);
+    return fmt::format(
+        "{} of {} images right ({:.2f} %). Cells: percent of the true class.", right, all,
+        all == 0 ? 0.0 : 100.0 * static_cast<double>(right) / static_cast<double>(all));
   }
 
   void draw_row(Canvas& canvas, int t) const {
@@ -121,8 +137,8 @@ class ConfusionPlot {
                   n_ <= 12 ? 13 : 10, ink_on(ground), Align::centre, t == p);
     }
     if (n_ <= 50) {
-      canvas.text(fmt::format("{} of {}", count(t, t), row_sum(t)), left_ + n_ * cell_ + 10,
-                  top_ + t * cell_ + cell_ / 2, 9, kFaintInk);
+      canvas.text(recall_text(t), left_ + n_ * cell_ + kGap, top_ + t * cell_ + cell_ / 2, kSmall,
+                  kFaintInk);
     }
   }
 
@@ -156,8 +172,8 @@ class ConfusionPlot {
 
   /// The key to the colours, with ticks at the percentages that matter.
   void draw_bar(Canvas& canvas) const {
-    const int x = left_ + n_ * cell_ + kRecall;
-    const int length = std::min(n_ * cell_, 400);
+    const int x = bar_;
+    const int length = bar_length_;
     for (int i = 0; i < length; ++i) {
       const double root = 1.0 - static_cast<double>(i) / (length - 1);
       canvas.fill({x, top_ + i, 16, 1}, colour_of(root * root));
@@ -171,12 +187,14 @@ class ConfusionPlot {
       const int y =
           top_ + static_cast<int>(std::lround((1 - std::sqrt(percent / 100.0)) * (length - 1)));
       canvas.fill({x + 17, y, 4, 1}, line);
-      canvas.text(fmt::format("{} %", percent), x + 25, y, 9, kFaintInk);
+      canvas.text(fmt::format("{} %", percent), x + kTick, y, kSmall, kFaintInk);
     }
   }
 
   const std::vector<std::vector<std::int64_t>>& counts_;
   int n_;
+  std::string title_;
+  std::string subtitle_;
   std::vector<std::string> names_;
   bool figures_ = true;
   int cell_ = 0;
@@ -184,7 +202,8 @@ class ConfusionPlot {
   int label_ = 0;
   int left_ = 0;
   int top_ = 0;
-  int width_ = 0;
+  int bar_ = 0;  // Its left side.
+  int bar_length_ = 0;
   int height_ = 0;
 };
 
@@ -194,7 +213,7 @@ void draw_confusion_matrix(const std::filesystem::path& png,
                            const std::vector<std::string>& classes,
                            const std::vector<std::vector<std::int64_t>>& counts,
                            const std::string& title) {
-  ConfusionPlot(classes, counts).draw(png, title);
+  ConfusionPlot(classes, counts, title).draw(png);
 }
 
 }  // namespace cifarpipe::vision

@@ -20,8 +20,8 @@ constexpr int kHistogramTop = kTop + kSide + 26;
 constexpr int kWidth = kLeft + kSide + 40;
 constexpr int kHeight = kHistogramTop + kHistogram + 64;
 const Colour kBar(62, 127, 184);
-const Colour kOver(222, 106, 92);    // Surer than right.
-const Colour kUnder(120, 184, 140);  // More right than sure.
+const Colour kOver(222, 106, 92);    // Surer than right: confidence above accuracy.
+const Colour kUnder(120, 184, 140);  // Less sure than right.
 const Colour kGrid(228, 231, 235);
 
 int down(double share) {
@@ -41,17 +41,20 @@ void draw_axes(Canvas& canvas) {
   }
 }
 
-/// One bar, and in another colour what is missing to the bin's confidence or is more than that.
+/// A bar as high as the accuracy, and over its middle a strip from there to the confidence: the bar
+/// stays whole to the eye whichever of the two is higher.
 void draw_bin(Canvas& canvas, const ReliabilityBin& bin, int left, int right) {
   if (bin.images == 0) return;
   const int width = right - left - 2;
   const int accuracy = down(bin.accuracy);
   const int confidence = down(bin.confidence);
   canvas.fill({left + 1, accuracy, width, kTop + kSide - accuracy}, kBar);
-  if (confidence < accuracy) {
-    canvas.fill({left + 1, confidence, width, accuracy - confidence}, kOver);
+  const int strip = std::max(width / 2, 1);
+  const int from = left + 1 + (width - strip) / 2;
+  if (confidence < accuracy) {  // Pixels count downwards.
+    canvas.fill({from, confidence, strip, accuracy - confidence}, kOver);
   } else {
-    canvas.fill({left + 1, accuracy, width, confidence - accuracy}, kUnder);
+    canvas.fill({from, accuracy, strip, confidence - accuracy}, kUnder);
   }
 }
 
@@ -72,7 +75,7 @@ void draw_frame(Canvas& canvas, int top, int height) {
 
 void draw_key(Canvas& canvas) {
   const std::pair<Colour, const char*> entries[] = {
-      {kBar, "accuracy"}, {kOver, "surer than right"}, {kUnder, "more right than sure"}};
+      {kBar, "accuracy"}, {kOver, "overconfident by"}, {kUnder, "underconfident by"}};
   int x = kLeft;
   for (const auto& [colour, name] : entries) {
     canvas.fill({x, 84, 11, 11}, colour);
@@ -86,9 +89,12 @@ void draw_key(Canvas& canvas) {
 void draw_reliability(const std::filesystem::path& png, const std::vector<ReliabilityBin>& bins,
                       const std::string& title, const std::string& subtitle) {
   if (bins.empty()) throw Error("a reliability diagram needs bins");
-  Canvas canvas(kWidth, kHeight);
-  canvas.text(plain(title, 80), 20, 26, 15, kInk, Align::left, true);
-  canvas.text(plain(subtitle, 90), 20, 54, 10, kFaintInk);
+  const std::string head = plain(title, 80);
+  const std::string below = plain(subtitle, 90);
+  const int widest = std::max(Canvas::text_width(head, 15, true), Canvas::text_width(below, 10));
+  Canvas canvas(std::max(kWidth, 20 + widest + 20), kHeight);
+  canvas.text(head, 20, 26, 15, kInk, Align::left, true);
+  canvas.text(below, 20, 54, 10, kFaintInk);
   draw_key(canvas);
   draw_axes(canvas);
   std::int64_t most = 1;

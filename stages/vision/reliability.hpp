@@ -15,8 +15,9 @@ struct ReliabilityBin {
   double accuracy = 0;
 };
 
-/// Accuracy of each bin against the diagonal of perfect calibration, and how many images each
-/// holds. The same input gives the same bytes. Throws Error.
+/// Accuracy of each bin against the diagonal of perfect calibration, how far its confidence lies
+/// above (overconfident) or below (underconfident), and how many images it holds. The same input
+/// gives the same bytes. Throws Error.
 void draw_reliability(const std::filesystem::path& png, const std::vector<ReliabilityBin>& bins,
                       const std::string& title, const std::string& subtitle);
 

@@ -17,7 +17,9 @@ constexpr int kGap = 16;
 constexpr int kBetween = 4;  // The pictures of one tile.
 constexpr int kHead = 76;
 constexpr int kText = 11;
-constexpr int kCaption = 62;
+constexpr int kSmall = 9;
+constexpr int kLine = 18;
+constexpr int kCaption = 62;  // With three lines.
 const Colour kRight(25, 135, 84);
 const Colour kWrong(192, 57, 43);
 
@@ -38,11 +40,16 @@ Colour inferno(double value) {
   return colour;
 }
 
-/// Cut to what `width` has room for.
-std::string fitted(const std::string& text, int size, int width) {
+/// In smaller letters where `width` has no room for it, and then cut.
+void fitted_text(Canvas& canvas, const std::string& text, int left, int y, int width,
+                 const Colour& colour, bool bold) {
   std::string cut = plain(text, 60);
-  while (cut.size() > 3 && Canvas::text_width(cut, size) > width) cut = plain(cut, cut.size() - 1);
-  return cut;
+  int size = kText;
+  while (size > kSmall && Canvas::text_width(cut, size, bold) > width) --size;
+  while (cut.size() > 3 && Canvas::text_width(cut, size, bold) > width) {
+    cut = plain(cut, cut.size() - 1);
+  }
+  canvas.text(cut, left, y, size, colour, Align::left, bold);
 }
 
 class TileSheet {
@@ -54,6 +61,11 @@ class TileSheet {
     cell_ = cv::Size(width * zoom, height * zoom);
     const auto pictures = static_cast<int>(tiles.front().pictures.size());
     tile_width_ = std::max(96, pictures * (cell_.width + kBetween) - kBetween);
+    // A number that is cut is a wrong number: notes that have no room beside get their own line.
+    for (const Tile& tile : tiles) {
+      note_below_ |= Canvas::text_width(last_line(tile), kSmall) > tile_width_;
+    }
+    if (note_below_) caption_ += kLine;
     const int across = std::clamp(1000 / (tile_width_ + kGap), 1, 8);
     columns_ = std::min(across, static_cast<int>(tiles.size()));
     rows_ = (static_cast<int>(tiles.size()) + columns_ - 1) / columns_;
@@ -61,10 +73,10 @@ class TileSheet {
 
   void draw(const std::filesystem::path& png, const std::string& title,
             const std::string& subtitle) const {
-    const int least = 2 * kMargin + std::max(Canvas::text_width(plain(title, 90), 15) * 11 / 10,
+    const int least = 2 * kMargin + std::max(Canvas::text_width(plain(title, 90), 15, true),
                                              Canvas::text_width(plain(subtitle, 120), 10));
     const int width = std::max(2 * kMargin + columns_ * (tile_width_ + kGap) - kGap, least);
-    const int step = cell_.height + kCaption + kGap;
+    const int step = cell_.height + caption_ + kGap;
     Canvas canvas(width, kHead + rows_ * step + 4);
     canvas.text(plain(title, 90), kMargin, 26, 15, kInk, Align::left, true);
     canvas.text(plain(subtitle, 120), kMargin, 52, 10, kFaintInk);
@@ -77,6 +89,13 @@ class TileSheet {
   }
 
  private:
+  static std::string percent(const Tile& tile) {
+    return fmt::format("{:.1f} %", tile.confidence * 100);
+  }
+  static std::string last_line(const Tile& tile) {
+    return tile.note.empty() ? percent(tile) : percent(tile) + "  " + plain(tile.note, 60);
+  }
+
   void draw_tile(Canvas& canvas, const Tile& tile, int left, int top) const {
     int x = left;
     for (const auto& picture : tile.pictures) {
@@ -89,19 +108,19 @@ class TileSheet {
       x += cell_.width + kBetween;
     }
     const int text = top + cell_.height + 14;
-    const std::string percent = fmt::format("{:.1f} %", tile.confidence * 100);
-    canvas.text(fitted(tile.answer, kText, tile_width_), left, text, kText,
-                tile.right ? kRight : kWrong, Align::left, true);
-    canvas.text(fitted(tile.right ? "right" : "is " + tile.truth, kText, tile_width_), left,
-                text + 19, kText, kInk);
-    const std::string last = tile.note.empty() ? percent : percent + "  " + tile.note;
-    canvas.text(fitted(last, 9, tile_width_), left, text + 37, 9, kFaintInk);
+    fitted_text(canvas, tile.answer, left, text, tile_width_, tile.right ? kRight : kWrong, true);
+    fitted_text(canvas, tile.right ? "right" : "is " + tile.truth, left, text + 19, tile_width_,
+                kInk, false);
+    canvas.text(note_below_ ? percent(tile) : last_line(tile), left, text + 37, kSmall, kFaintInk);
+    if (note_below_) canvas.text(plain(tile.note, 60), left, text + 37 + kLine, kSmall, kFaintInk);
   }
 
   const std::vector<Tile>& tiles_;
   cv::Size source_;
   cv::Size cell_;
   int tile_width_ = 0;
+  int caption_ = kCaption;
+  bool note_below_ = false;
   int columns_ = 1;
   int rows_ = 1;
 };

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "stages/evaluate/duplicates.hpp"
+#include "stages/learn/duplicate_list.hpp"
 #include "stages/preprocess/duplicates_report.hpp"
 #include "stages/preprocess/perceptual_hash.hpp"
 #include "tests/data/photographs.hpp"
@@ -131,8 +131,8 @@ BOOST_AUTO_TEST_CASE(evaluate_reads_the_list) {
   data.finish();
   report_duplicates(data.context, 64);
   const fs::path list = data.context.output("dataset") / "duplicates.csv";
-  BOOST_CHECK((read_duplicates(list, "test") == std::set<std::int64_t>{11, 14}));
-  BOOST_CHECK((read_duplicates(list, "validation") == std::set<std::int64_t>{10}));
+  BOOST_CHECK((learn::read_duplicates(list, "test") == std::set<std::int64_t>{11, 14}));
+  BOOST_CHECK((learn::read_duplicates(list, "validation") == std::set<std::int64_t>{10}));
   check_contains(data.context.logs.back().second,
                  "of 5 test images 2 have one in the training split");
   const fs::path preview = data.context.output("preview");

@@ -6,7 +6,9 @@
 
 #include "stages/vision/plots.hpp"
 #include "stages/vision/png.hpp"
+#include "stages/vision/reliability.hpp"
 #include "stages/vision/sheets.hpp"
+#include "stages/vision/tiles.hpp"
 #include "tests/data/support.hpp"
 
 using namespace cifarpipe;
@@ -97,9 +99,38 @@ std::vector<std::vector<std::int64_t>> some_counts(std::size_t n, std::int64_t i
   return counts;
 }
 
-/// The colour in the middle of the picture's cell, away from its figures.
 std::string pixel(const Decoded& picture, std::size_t x, std::size_t y) {
   return picture.rgb.substr((y * picture.width + x) * 3, 3);
+}
+
+bool column_is_white(const Decoded& picture, std::size_t x, std::size_t top = 0) {
+  for (std::size_t y = top; y < picture.height; ++y) {
+    if (pixel(picture, x, y) != "\xff\xff\xff") return false;
+  }
+  return true;
+}
+
+/// Nothing is cut off: all that is drawn keeps away from the right and the lower side.
+bool has_margins(const Decoded& picture) {
+  for (std::size_t x = picture.width - 8; x < picture.width; ++x) {
+    if (!column_is_white(picture, x)) return false;
+  }
+  for (std::size_t x = 0; x < picture.width; ++x) {
+    if (pixel(picture, x, picture.height - 1) != "\xff\xff\xff") return false;
+  }
+  return true;
+}
+
+/// The left side of the key to the colours: the first column that has a long line of its grey.
+std::size_t key_of(const Decoded& picture) {
+  for (std::size_t x = 0; x < picture.width; ++x) {
+    std::size_t long_enough = 0;
+    for (std::size_t y = 0; y < picture.height; ++y) {
+      long_enough += pixel(picture, x, y) == "\xad\xb5\xbd" ? 1 : 0;
+    }
+    if (long_enough > 100) return x;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -144,6 +175,11 @@ BOOST_AUTO_TEST_CASE(confusion_of_ten) {
   BOOST_CHECK_GT(picture.width, 600u);
   BOOST_CHECK_GT(picture.height, 600u);
   BOOST_CHECK_EQUAL(pixel(picture, 1, 1), "\xff\xff\xff");
+  BOOST_CHECK(has_margins(picture));
+  const std::size_t key = key_of(picture);
+  for (std::size_t x = key - 8; x < key; ++x) {  // "960 of 1000" ends before it.
+    BOOST_CHECK(column_is_white(picture, x, 80));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(confusion_of_other_numbers) {
@@ -156,7 +192,19 @@ BOOST_AUTO_TEST_CASE(confusion_of_other_numbers) {
     const fs::path png = temp.path() / ("confusion-" + std::to_string(n) + ".png");
     draw_confusion_matrix(png, classes, some_counts(n, 400), "some title");
     keep(png);
-    BOOST_CHECK_GT(decode(read(png)).width, 200u);
+    const Decoded picture = decode(read(png));
+    BOOST_CHECK_GT(picture.width, 200u);
+    BOOST_CHECK(has_margins(picture));
+    BOOST_CHECK_GT(key_of(picture), 0u);
+  }
+  // A title wider than the matrix, and counts with many digits.
+  const fs::path wide = temp.path() / "confusion-wide.png";
+  draw_confusion_matrix(wide, {"Straight", "Round", "Other"},
+                        {{123456, 2, 3}, {4, 1234567, 5}, {0, 0, 0}}, std::string(90, 'W'));
+  keep(wide);
+  BOOST_CHECK(has_margins(decode(read(wide))));
+  for (std::size_t x = key_of(decode(read(wide))) - 8; x < key_of(decode(read(wide))); ++x) {
+    BOOST_CHECK(column_is_white(decode(read(wide)), x, 80));
   }
   // Nothing counted at all, odd names, a row too few.
   draw_confusion_matrix(temp.path() / "a.png", {"\xc3\xa4", ""}, {{0, 0}, {0, 0}}, "");
@@ -199,6 +247,55 @@ BOOST_AUTO_TEST_CASE(contact_sheets) {
   }
   check_contains(message_of([&] { draw_contact_sheet(temp.path() / "x", "t", 32, 32, {}); }),
                  "needs images");
+}
+
+BOOST_AUTO_TEST_CASE(a_tile_shows_its_percentage_and_its_number_whole) {
+  const TempDir temp;
+  const fs::path png = temp.path() / "tiles.png";
+  const auto sheet = [&](std::size_t pictures, const std::string& note) {
+    Tile tile;
+    tile.pictures.assign(pictures, std::vector<std::uint8_t>(3072, 60));
+    tile.truth = "automobile";
+    tile.answer = "aquarium_fish_and_more_words";
+    tile.confidence = 0.9996;
+    tile.note = note;
+    draw_tiles(png, "surest", "below", 32, 32, std::vector<Tile>(9, tile));
+    const std::string bytes = read(png);
+    keep(png);
+    return bytes;
+  };
+  // Every digit is seen: sheets whose numbers differ in the last one only are not alike.
+  BOOST_CHECK(sheet(1, "#49990") != sheet(1, "#49991"));
+  BOOST_CHECK(sheet(2, "#49990") != sheet(2, "#49991"));
+  // Below the percentage where a tile is narrow, beside it where there is room.
+  BOOST_CHECK_GT(decode(sheet(1, "#49990")).height, decode(sheet(1, "#1")).height);
+  BOOST_CHECK_EQUAL(decode(sheet(2, "#49990")).height, decode(sheet(2, "#1")).height);
+  BOOST_CHECK(has_margins(decode(sheet(1, "#49990"))));
+}
+
+BOOST_AUTO_TEST_CASE(a_reliability_diagram_shows_each_bar_to_its_accuracy) {
+  const TempDir temp;
+  const fs::path png = temp.path() / "calibration.png";
+  draw_reliability(png, {{100, 0.2, 0.4}, {300, 0.9, 0.7}}, "a title", std::string(90, 'W'));
+  keep(png);
+  const Decoded picture = decode(read(png));
+  BOOST_CHECK(has_margins(picture));
+  const auto rows = [&](std::size_t x, const std::string& colour) {
+    std::size_t count = 0;
+    for (std::size_t y = 116; y < 556; ++y) count += pixel(picture, x, y) == colour ? 1 : 0;
+    return count;
+  };
+  const std::string bar = "\x3e\x7f\xb8", over = "\xde\x6a\x5c", under = "\x78\xb8\x8c";
+  // Two bins of 220 of 440 pixels; the diagonal takes a few pixels of a column.
+  const auto near = [](std::size_t found, double share) {
+    return std::abs(static_cast<double>(found) - share * 440) < 8;
+  };
+  BOOST_CHECK(near(rows(76 + 20, bar), 0.4));  // Beside the strip: the whole accuracy.
+  BOOST_CHECK(near(rows(76 + 110, under), 0.2));
+  BOOST_CHECK_EQUAL(rows(76 + 110, over), 0u);
+  BOOST_CHECK(near(rows(76 + 240, bar), 0.7));
+  BOOST_CHECK(near(rows(76 + 330, over), 0.2));
+  BOOST_CHECK_EQUAL(rows(76 + 330, under), 0u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

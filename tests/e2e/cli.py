@@ -133,6 +133,10 @@ params.epochs = "20"
         self.assertEqual([s["name"] for s in everything], listed)
         page = self.call("stages", "train").out
         self.assertIn("adam | adamw | sgd", page)
+        table = page.split("\nparameters:\n")[1].split("\nmetrics:\n")[0]
+        self.assertRegex(table, r"(?m)^ {40,}fastnet_wide: The same with groups")
+        self.assertRegex(table, r"(?m)^ {20,}\| resnet18 ")  # Long choices go on below.
+        self.assertLessEqual(max(map(len, table.splitlines())), 130)
         self.assertIn("| `lr` | number | 0.001 |", self.call("stages", "train", "--markdown").out)
         self.assertIn("did you mean 'train'?", self.call("stages", "trian", expect=2).err)
         schema = json.loads(self.call("stages", "--json-schema").out)

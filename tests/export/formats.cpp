@@ -233,9 +233,42 @@ BOOST_AUTO_TEST_CASE(the_card_says_what_there_is) {
                            "InferenceSession(\"model.onnx\")"}) {
     BOOST_TEST(card.find(part) != std::string::npos, part);
   }
-  for (const char* part : {"8-bit", "torch.jit", "load_file"}) {
+  for (const char* part : {"8-bit", "torch.jit", "load_file", "near-duplicate"}) {
     BOOST_TEST(card.find(part) == std::string::npos, part);
   }
+}
+
+BOOST_AUTO_TEST_CASE(the_card_leaves_near_duplicates_out_beside_all) {
+  CardFacts facts;
+  facts.model = Made("linear").info;
+  facts.data = {32, 32, 3, {"a", "b"}, {}, {}};
+  facts.figures = {{"validation", 10, 5, 0.5}, {"test", 20, 15, 0.5, 4, 3}};
+  facts.int8 = SplitFigures{"test", 20, 14, 0.5, 20, 14};
+  const std::string card = card_text(facts);
+  for (const char* part :
+       {"| 32-bit | test | 20 | 0.7500 |",
+        "| 32-bit | test without near-duplicates | 16 | 0.7500 |",
+        "| 8-bit | test without near-duplicates | 0 | – | – | – |",
+        "Of the split test, 4 images have an exact or near-duplicate in the training split"}) {
+    BOOST_TEST(card.find(part) != std::string::npos, part);
+  }
+  BOOST_TEST(card.find("validation without") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_card_says_which_images_are_wanted) {
+  CardFacts facts;
+  facts.model = Made("linear").info;
+  const auto says = [&](std::int64_t side, std::int64_t channels, const std::string& part) {
+    facts.model.channels = facts.data.channels = channels;
+    facts.model.height = facts.model.width = side;
+    BOOST_TEST(card_text(facts).find(part) != std::string::npos, part);
+  };
+  says(32, 3, "It takes RGB images of 32x32 pixels");
+  says(32, 1, "It takes grey images");
+  says(32, 4, "It takes images with 4 channels of 32x32");
+  says(32, 4, "np.load(\"picture.npy\")");
+  says(32, 1, "convert(\"L\")");
+  says(96, 3, "Pictures of another size have to be made 96x96");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -3,9 +3,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
 
-#include "stages/evaluate/duplicates.hpp"
 #include "stages/evaluate/report.hpp"
+#include "stages/learn/duplicate_list.hpp"
 #include "stages/learn/saliency.hpp"
 #include "tests/learn/learn_fixture.hpp"
 
@@ -48,10 +50,50 @@ BOOST_AUTO_TEST_CASE(a_report_counts_and_writes) {
              "label,cat,\"a,b\",dog\ncat,1,0,0\n\"a,b\",1,1,0\ndog,0,0,0\n");
   const std::string classes = read_text(temp.path() / "per_class.csv");
   BOOST_TEST(classes.find("\ncat,1,1,1,0.206549,1,2,0.5,1,0.666667\n") != std::string::npos);
-  BOOST_TEST(classes.find("\ndog,0,0,0,0,1,0,0,0,0\n") != std::string::npos);
+  BOOST_TEST(classes.find("\ndog,0,0,,,,0,,,\n") != std::string::npos);  // Nothing is known of it.
   const std::string predictions = read_text(temp.path() / "predictions.csv");
   BOOST_TEST(predictions.find("\n11,1,0,\"a,b\",cat,0.665241,0.244728,0\n") != std::string::npos);
-  BOOST_TEST(read_text(temp.path() / "summary.json").find("\"images\": 3") != std::string::npos);
+  const auto summary = nlohmann::json::parse(read_text(temp.path() / "summary.json"));
+  BOOST_TEST(summary["images"] == 3);
+  BOOST_TEST(summary["class_accuracy"]["a,b"] == 0.5);
+  BOOST_TEST(summary["class_accuracy"]["dog"].is_null());
+  BOOST_TEST(summary["classes"][2]["recall"].is_null());
+  BOOST_TEST(summary["classes"][2]["accuracy_interval_95"].is_null());
+  BOOST_TEST(!summary.contains("accuracy_without_duplicates"));
+
+  report.leave_out({10, 11, 12});
+  BOOST_TEST(!report.without_duplicates()->accuracy());
+  report.write(temp.path());
+  const auto without = nlohmann::json::parse(read_text(temp.path() / "summary.json"));
+  BOOST_TEST(without["duplicates"] == 3);
+  BOOST_TEST(without["accuracy_without_duplicates"].is_null());
+}
+
+BOOST_AUTO_TEST_CASE(the_surest_come_first_and_what_is_no_number_last) {
+  std::vector<Judgement> all;
+  for (const double confidence : {0.5, double(NAN), 0.9, 0.7, double(NAN), 0.9}) {
+    Judgement j;
+    j.row = static_cast<std::int64_t>(all.size());
+    j.confidence = confidence;
+    all.push_back(j);
+  }
+  // A strict weak order: what is equal to a third is equal to one another.
+  const auto equal = [](const Judgement& a, const Judgement& b) {
+    return !surer(a, b) && !surer(b, a);
+  };
+  for (const Judgement& a : all) {
+    BOOST_TEST(!surer(a, a));
+    for (const Judgement& b : all) {
+      for (const Judgement& c : all) {
+        if (equal(a, b) && equal(b, c)) BOOST_TEST(equal(a, c));
+        if (surer(a, b) && surer(b, c)) BOOST_TEST(surer(a, c));
+      }
+    }
+  }
+  std::stable_sort(all.begin(), all.end(), surer);
+  std::vector<std::int64_t> rows;
+  for (const Judgement& j : all) rows.push_back(j.row);
+  BOOST_TEST((rows == std::vector<std::int64_t>{2, 5, 3, 0, 1, 4}));
 }
 
 BOOST_AUTO_TEST_CASE(duplicates_are_left_out_by_their_number_in_the_official_order) {
@@ -67,7 +109,7 @@ BOOST_AUTO_TEST_CASE(duplicates_are_left_out_by_their_number_in_the_official_ord
   report.leave_out(read_duplicates(list, "test"));
   BOOST_TEST(report.without_duplicates()->duplicates == 1);
   BOOST_TEST(report.without_duplicates()->images == 2);
-  BOOST_TEST(report.without_duplicates()->accuracy() == 0);
+  BOOST_TEST(report.without_duplicates()->accuracy().value() == 0);
   BOOST_TEST(report.worst(5).size() == 2u);
   BOOST_TEST(report.worst(5)[0].index == 11);
   BOOST_TEST(report.worst(1).size() == 1u);

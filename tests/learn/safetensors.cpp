@@ -78,8 +78,8 @@ BOOST_AUTO_TEST_CASE(damaged_headers_are_told) {
     const auto file = write_raw(temp, header, data);
     expect_error([&] { SafetensorsReader reader(file); }, sentence);
   };
-  refuse("[]", 0, "not an object");
-  refuse("{]", 0, "damaged header");
+  refuse("[]", 0, "has a damaged header: it is not a JSON object");
+  refuse("{]", 0, "has a damaged header: it is not a JSON object");
   refuse(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 3, "cut off");
   refuse(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4, "does not fit");
   refuse(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4, "does not fit");
@@ -87,7 +87,10 @@ BOOST_AUTO_TEST_CASE(damaged_headers_are_told) {
          "does not fit");
   refuse(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", 4, "damaged place");
   refuse(R"({"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,4]}})", 4, "type Q4");
-  refuse(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4, "damaged header");
+  refuse(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4, "tensor 'a' has a damaged entry");
+  refuse(R"({"a":7})", 0, "tensor 'a' has a damaged entry");
+  refuse(R"({"a":{"dtype":"F32","shape":"x","data_offsets":[0,4]}})", 4,
+         "needs a dtype, a shape and data_offsets");
   refuse(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
          R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
          3, "overlap");

@@ -1,11 +1,22 @@
 #!/usr/bin/env python3
-"""Prints tests/parity/models.inc: what PyTorch computes for the networks of stages/learn.
+"""What PyTorch computes for the networks and the optimisers of stages/learn:
 
-Weights and images are made by formulas that tests/learn/parity.cpp repeats. Of each network: the
-logits of the first two of four images, evaluating; the loss and the length of the gradient, training; and the loss
-after one step of each optimiser. (cifar10net is only evaluated: its dropout has draws of its own.)
+    make_models.py networks > models.inc
+    make_models.py optimizers > optimizers.inc
+
+Weights, images and gradients are made by formulas that tests/learn/parity.cpp repeats.
+
+Networks, each: the logits of the first two of four images, evaluating; the loss and the length of
+the gradient, training; the loss after one step of each optimiser; and of each tensor two figures, of
+its gradient or, for running statistics, of what one training pass made of them: the length and the
+projection on a fixed noise. (cifar10net without its dropout, which has draws of its own.)
+
+Optimisers, each: the same two figures of the change of every tensor by three steps with gradients
+that are noise. Muon is written out below, for PyTorch's differs.
 """
+import itertools
 import math
+import sys
 
 import torch
 from torch import nn
@@ -167,10 +178,14 @@ def noise(shape, number):
     return (2 * (values - values.floor()) - 1).reshape(shape).float()
 
 
-def fill(model):
+def numbered(model):
+    """Every floating tensor of a model with its number: its place in the order of the names."""
     tensors = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
-    for number, name in enumerate(sorted(tensors)):
-        t = tensors[name]
+    return [(number, name, tensors[name]) for number, name in enumerate(sorted(tensors))]
+
+
+def fill(model):
+    for number, name, t in numbered(model):
         values = noise(t.shape, number)
         if t.dim() > 1:
             t.copy_(values * math.sqrt(6 / (t.numel() / t.shape[0])))
@@ -179,6 +194,18 @@ def fill(model):
             t.copy_(1 + 0.25 * values)
         else:
             t.copy_(0.1 * values)
+    return model
+
+
+def figures(tensor, number):
+    """Its length, and its projection on a noise: what is in the wrong place changes that."""
+    values = tensor.double().flatten()
+    direction = noise(values.shape, 200 + number).double()
+    return [values.norm().item(), (values @ direction).item()]
+
+
+def text(values, digits=7):
+    return "{" + ", ".join(f"{v:.{digits}g}" for v in values) + "}"
 
 
 def train_loss(model, images, labels):
@@ -186,38 +213,119 @@ def train_loss(model, images, labels):
     return F.cross_entropy(model(images), labels)
 
 
-def figures(make):
+def network(name, make):
     images = noise((4, 3, 32, 32), 99) * 2
     labels = torch.tensor([3, 7, 1, 9])
-    model = make()
-    fill(model)
+    model = fill(make())
     model.eval()
     with torch.no_grad():
         found = model(images)[:2].flatten().tolist()
-    if make is Cifar10Net:
-        return found
-    train_loss(model, images, labels).backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    fresh = make()
-    fill(fresh)
-    found.append(train_loss(fresh, images, labels).item())
-    found.append(torch.stack([g.norm() for g in gradients]).norm().item())
+    loss = train_loss(model, images, labels)
+    loss.backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    found.append(loss.item())
+    found.append(torch.stack([g.norm() for g in gradients.values()]).norm().item())
+    of_tensors = {tensor: figures(gradients.get(tensor, values), number)
+                  for number, tensor, values in numbered(model)
+                  if tensor in gradients or "running" in tensor}
     for rule in (lambda p: torch.optim.Adam(p, lr=1e-4, weight_decay=0.1),
                  lambda p: torch.optim.AdamW(p, lr=1e-4, weight_decay=0.1),
                  lambda p: torch.optim.SGD(p, lr=1e-2, weight_decay=0.1, momentum=0.9,
                                            nesterov=True)):
-        stepped = make()
-        fill(stepped)
+        stepped = fill(make())
         optimizer = rule([p for p in stepped.parameters() if p.requires_grad])
         train_loss(stepped, images, labels).backward()
         optimizer.step()
         found.append(train_loss(stepped, images, labels).item())
-    return found
+    print(f'{{"{name}", {text(found, 9)}, {{')
+    for tensor, pair in of_tensors.items():
+        print(f'{{"{tensor}", {text(pair)}}},')
+    print("}},")
+
+
+def orthogonalised(matrix):
+    x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x = x / (x.norm() + 1e-7)
+    for _ in range(3):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x if matrix.shape[0] <= matrix.shape[1] else x.T
+
+
+class Muon(torch.optim.Optimizer):
+    """Keller Jordan's, as airbench has it for convolutions."""
+
+    def __init__(self, parameters, lr, momentum):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                velocity = self.state[p].setdefault("velocity", torch.zeros_like(p))
+                velocity.mul_(group["momentum"]).add_(p.grad)
+                ahead = p.grad + group["momentum"] * velocity
+                p.mul_(math.sqrt(p.shape[0]) / p.norm())
+                p.sub_(group["lr"] * orthogonalised(ahead.flatten(1)).view_as(p))
+
+
+def plain_sgd(parameters):
+    return [torch.optim.SGD(parameters.values(), lr=1e-2, weight_decay=0.1)]
+
+
+def sgd_with_quick_biases(parameters, of=lambda p: True):
+    biases = [p for n, p in parameters.items() if of(p) and n.endswith(".bias")]
+    others = [p for n, p in parameters.items() if of(p) and not n.endswith(".bias")]
+    return [torch.optim.SGD([{"params": others, "weight_decay": 0.1},
+                             {"params": biases, "weight_decay": 0.1 / 64, "lr": 64e-2}],
+                            lr=1e-2, momentum=0.85, nesterov=True)]
+
+
+def muon(parameters):
+    filters = [p for p in parameters.values() if p.dim() == 4]
+    return [Muon(filters, lr=0.24e-2, momentum=0.6),
+            *sgd_with_quick_biases(parameters, lambda p: p.dim() != 4)]
+
+
+RULES = {
+    "adam": lambda p: [torch.optim.Adam(p.values(), lr=1e-2, weight_decay=0.1)],
+    "adamw": lambda p: [torch.optim.AdamW(p.values(), lr=1e-2, weight_decay=0.1)],
+    "sgd": plain_sgd,
+    "sgd with momentum": sgd_with_quick_biases,
+    "muon": muon,
+}
+
+
+def optimizer(name, make, rule):
+    model = fill(make())
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    numbers = {n: number for number, n, _ in numbered(model)}
+    before = {n: p.detach().clone() for n, p in parameters.items()}
+    optimizers = RULES[rule](parameters)
+    groups = list(itertools.chain(*(o.param_groups for o in optimizers)))
+    rates = [g["lr"] for g in groups]
+    for step in range(3):
+        for n, p in parameters.items():
+            p.grad = noise(p.shape, 400 + 100 * step + numbers[n]) * 0.01
+        for group, rate in zip(groups, rates):
+            group["lr"] = rate * (1 + step)
+        for each in optimizers:
+            each.step()
+    print(f'{{"{name}", "{rule}", {{')
+    for n, p in parameters.items():
+        print(f'{{"{n}", {text(figures(p.detach() - before[n], numbers[n]))}}},')
+    print("}},")
 
 
 torch.set_num_threads(1)
 print(f"// Made by make_models.py with PyTorch {torch.__version__.split('+')[0]}.")
-for name, make in {"cifar10net": Cifar10Net, "resnet9": ResNet9, "resnet18": ResNet18,
-                   "wide_resnet16_4": WideResNet16x4, "fastnet": FastNet}.items():
-    numbers = ", ".join(f"{v:.9g}" for v in figures(make))
-    print(f'{{"{name}", {{{numbers}}}}},')
+if sys.argv[1:] == ["networks"]:
+    for name, make in {"cifar10net": Cifar10Net, "resnet9": ResNet9, "resnet18": ResNet18,
+                       "wide_resnet16_4": WideResNet16x4, "fastnet": FastNet}.items():
+        network(name, make)
+elif sys.argv[1:] == ["optimizers"]:
+    for rule in RULES:
+        for name, make in {"cifar10net": Cifar10Net, "fastnet": FastNet}.items():
+            optimizer(name, make, rule)
+else:
+    sys.exit(__doc__)

@@ -12,11 +12,13 @@ struct Architecture {
 };
 
 constexpr Architecture kArchitectures[] = {
-    {"cifar10net", "The reference: six 3x3 convolutions and two linear layers.", make_cifar10net},
-    {"linear", "One linear layer on the pixels: a floor to compare with.", make_linear},
-    {"resnet9", "Page's network of DAWNBench: eight convolutions, two residuals.", make_resnet9},
+    {"cifar10net", "The reference, with six 3x3 convolutions and two linear layers.",
+     make_cifar10net},
+    {"linear", "One linear layer on the pixels, a floor to compare with.", make_linear},
+    {"resnet9", "Page's network of DAWNBench, with eight convolutions and two residuals.",
+     make_resnet9},
     {"resnet18", "He et al. 2015 with a 3x3 stem, as usual for small images.", make_resnet18},
-    {"wide_resnet16_4", "Zagoruyko and Komodakis 2016: depth 16, four times as wide.",
+    {"wide_resnet16_4", "Zagoruyko and Komodakis 2016, of depth 16 and four times as wide.",
      make_wide_resnet16_4},
     {"fastnet", "Whitened patches and identity-initialised groups of 32, 128 and 320 channels.",
      [](const ModelShape& shape) {

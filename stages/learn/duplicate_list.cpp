@@ -1,4 +1,4 @@
-#include "stages/evaluate/duplicates.hpp"
+#include "stages/learn/duplicate_list.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -6,10 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/error.hpp"
 #include "stages/learn/files.hpp"
 
-namespace cifarpipe {
+namespace cifarpipe::learn {
 namespace {
 
 /// No quoting: these lists hold numbers and short words.
@@ -79,7 +78,7 @@ class ListReader {
 
 std::set<std::int64_t> read_duplicates(const std::filesystem::path& list,
                                        const std::string& split) {
-  const std::string text = learn::read_text(list);
+  const std::string text = read_text(list);
   std::string_view rest = text;
   if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);
   ListReader reader(list, split);
@@ -98,4 +97,4 @@ std::set<std::int64_t> read_duplicates(const std::filesystem::path& list,
   return std::move(reader.found);
 }
 
-}  // namespace cifarpipe
+}  // namespace cifarpipe::learn

@@ -6,11 +6,14 @@
 #include <set>
 #include <string>
 
-namespace cifarpipe {
+namespace cifarpipe::learn {
+
+/// The list that the preprocess stage writes into its dataset's folder.
+inline constexpr const char* kDuplicatesFile = "duplicates.csv";
 
 /// Positions in the official order. `list` is CSV with a column `TestID` (images of the test
 /// split), or with the columns split, index and other_split as the preprocess stage writes them.
 /// Throws an Error that names the file and the line.
 std::set<std::int64_t> read_duplicates(const std::filesystem::path& list, const std::string& split);
 
-}  // namespace cifarpipe
+}  // namespace cifarpipe::learn
