@@ -9,9 +9,9 @@
 
 namespace cifarpipe::learn {
 
-/// X -> P X with P = a + b A + c A A and A = X X^T, three times. Since P and A commute, the next A is
-/// P A P: only the first A and the last product touch the long side of X, which saves half the work
-/// for the matrices of convolutions.
+/// X -> P X with P = a + b A + c A A and A = X X^T, three times. Since P and A commute, the next A
+/// is P A P: only the first A and the last product touch the long side of X, which saves half the
+/// work for the matrices of convolutions.
 at::Tensor orthogonalised(const at::Tensor& matrix) {
   constexpr double a = 3.4445, b = -4.7750, c = 2.0315;
   const bool tall = matrix.size(0) > matrix.size(1);
