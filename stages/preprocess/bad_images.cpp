@@ -47,7 +47,9 @@ void BadImages::require_some_of_each_class(const std::vector<Item>& items) const
   };
   for (const Item& item : items) ++of(item).first;
   for (const Bad& bad : bad_) ++of(bad.item).second;
-  for (const auto& [place, count] : counts) {
+  for (const auto& entry : counts) {  // No binding by names: clang 14 captures none in lambdas.
+    const auto& place = entry.first;
+    const auto& count = entry.second;
     if (count.first > count.second) continue;
     const auto first = std::find_if(bad_.begin(), bad_.end(), [&](const Bad& bad) {
       return bad.item.target == place.first && label_of(bad.item) == place.second;

@@ -37,9 +37,12 @@ std::vector<Duplicate> pairs(const Duplicates& duplicates) {
     pairs.push_back(d);
   }
   const auto key = [](const Duplicate& d) { return std::tuple(d.distance, d.image, d.partner); };
-  std::ranges::sort(pairs, {}, key);
-  const auto same = std::ranges::unique(pairs, {}, key);
-  pairs.erase(same.begin(), same.end());
+  std::sort(pairs.begin(), pairs.end(),
+            [&](const Duplicate& a, const Duplicate& b) { return key(a) < key(b); });
+  const auto same =
+      std::unique(pairs.begin(), pairs.end(),
+                  [&](const Duplicate& a, const Duplicate& b) { return key(a) == key(b); });
+  pairs.erase(same, pairs.end());
   return pairs;
 }
 
