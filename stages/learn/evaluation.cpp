@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/flip.h>
+#include <ATen/ops/reflection_pad2d.h>
 
 #include <algorithm>
 #include <cmath>
@@ -42,13 +43,29 @@ Judgement judge(std::span<const float> logits, std::int32_t label) {
 
 namespace {
 
-at::Tensor answer(const Model& model, const at::Tensor& images, const EvaluationOptions& options) {
-  const AutocastScope autocast(options.precision, model.device().type());
+at::Tensor with_mirror(const Model& model, const at::Tensor& images) {
   const ForwardPass pass;
   const at::Tensor plain = model.forward(images, pass).to(at::kFloat);
-  if (!options.flip) return plain.cpu().contiguous();
-  const at::Tensor mirrored = model.forward(at::flip(images, {3}), pass).to(at::kFloat);
-  return at::add(plain, mirrored).mul_(0.5).cpu().contiguous();
+  return at::add(plain, model.forward(at::flip(images, {3}), pass).to(at::kFloat)).mul_(0.5);
+}
+
+at::Tensor answer(const Model& model, const at::Tensor& images, const EvaluationOptions& options) {
+  const AutocastScope autocast(options.precision, model.device().type());
+  if (options.views == Views::plain) {
+    return model.forward(images, ForwardPass{}).to(at::kFloat).cpu().contiguous();
+  }
+  at::Tensor logits = with_mirror(model, images);
+  if (options.views == Views::flip_shift) {
+    // One pixel more on every side, mirrored at the edge, as training's crops have it.
+    const at::Tensor wide = at::reflection_pad2d(images, {1, 1, 1, 1});
+    const auto moved = [&](std::int64_t by) {
+      return wide.narrow(2, by, images.size(2))
+          .narrow(3, by, images.size(3))
+          .contiguous(images.suggest_memory_format());
+    };
+    logits.mul_(0.5).add_(with_mirror(model, moved(0)), 0.25).add_(with_mirror(model, moved(2)), 0.25);
+  }
+  return logits.cpu().contiguous();
 }
 
 }  // namespace

@@ -37,10 +37,18 @@ struct Evaluation {
   std::int64_t images = 0;
 };
 
+/// Test-time augmentation: whose logits are averaged.
+enum class Views {
+  plain,       ///< The image alone.
+  flip,        ///< It and its mirror image.
+  flip_shift,  ///< Those, counting half, and both moved one pixel up left and one down right
+               ///< (airbench's multi-crop, Jordan 2024, arXiv 2404.00498, section 3.5).
+};
+
 struct EvaluationOptions {
   std::int64_t batch_size = 256;
   Precision precision = Precision::fp32;
-  bool flip = false;  ///< Test-time augmentation: logits are the mean over an image and its mirror.
+  Views views = Views::plain;
 };
 
 /// Computes where the model is. `each` gets every image in order; `between` is called before each

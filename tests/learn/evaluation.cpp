@@ -168,18 +168,48 @@ BOOST_AUTO_TEST_CASE(mirror_images_are_averaged) {
   SplitView other = split;
   other.images = flipped;
   std::vector<double> plain, first, second;
-  const auto losses = [&](const SplitView& view, bool mirror, std::vector<double>& out) {
+  const auto losses = [&](const SplitView& view, Views views, std::vector<double>& out) {
     evaluate(
-        *model, maker, view, {7, Precision::fp32, mirror},
+        *model, maker, view, {7, Precision::fp32, views},
         [&](const Judgement& j) { out.push_back(j.loss); }, [](std::int64_t) {});
   };
-  losses(split, false, plain);
-  losses(split, true, first);
-  losses(other, true, second);
+  losses(split, Views::plain, plain);
+  losses(split, Views::flip, first);
+  losses(other, Views::flip, second);
   BOOST_TEST(plain[0] != first[0]);
   for (std::size_t i = 0; i < first.size(); ++i) {
     BOOST_TEST(std::abs(first[i] - second[i]) < 1e-5);
   }
+}
+
+BOOST_AUTO_TEST_CASE(moved_images_are_averaged) {
+  TempFolder temp;
+  const DatasetReader data(make_small_dataset(temp, 8));
+  const auto model = make_model("linear", {8, 8, 3, 4});
+  model->initialise(1);
+  {  // One pixel decides, so that the loss tells what the model saw there.
+    const at::NoGradGuard no_grad;
+    model->parameters()[0].tensor.zero_();
+    model->parameters()[1].tensor.zero_();
+    model->parameters()[0].tensor[2][3 * 8 + 4] = 1;  // Channel 0, row 3, column 4.
+  }
+  const BatchMaker maker({8, 8, 3, {0.5, 0.4, 0.3}, {0.25, 0.2, 0.3}, false});
+  const SplitView& split = data.split("test");
+  const auto pixel = [&](std::int64_t row, int y, int x) {
+    const auto at = static_cast<std::size_t>(((row * 8 + y) * 8 + x) * 3);
+    return (split.images[at] / 255.0 - 0.5) / 0.25;
+  };
+  evaluate(
+      *model, maker, split, {7, Precision::fp32, Views::flip_shift},
+      [&](const Judgement& j) {
+        const double logit = j.label == 2 ? -std::log((std::exp(j.loss) - 1) / 3)
+                                          : std::log(std::exp(j.loss) - 3);
+        const double as_it_is = (pixel(j.row, 3, 4) + pixel(j.row, 3, 3)) / 2;
+        const double down_right = (pixel(j.row, 2, 3) + pixel(j.row, 2, 2)) / 2;
+        const double up_left = (pixel(j.row, 4, 5) + pixel(j.row, 4, 4)) / 2;
+        BOOST_TEST(std::abs(logit - (as_it_is / 2 + down_right / 4 + up_left / 4)) < 1e-4);
+      },
+      [](std::int64_t) {});
 }
 
 BOOST_AUTO_TEST_CASE(a_grouped_model_fits_the_classes_that_it_groups) {
