@@ -159,8 +159,8 @@ class FastNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.whiten = nn.Conv2d(3, 24, 2)
-        self.group1, self.group2 = self.Group(24, 32), self.Group(32, 112)
-        self.group3, self.head = self.Group(112, 256), nn.Linear(256, 10, bias=False)
+        self.group1, self.group2 = self.Group(24, 32), self.Group(32, 96)
+        self.group3, self.head = self.Group(96, 256), nn.Linear(256, 10, bias=False)
         self.whiten.weight.requires_grad_(False)
         for name, parameter in self.named_parameters():
             if "norm" in name and name.endswith("weight"):

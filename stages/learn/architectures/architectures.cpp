@@ -20,9 +20,9 @@ constexpr Architecture kArchitectures[] = {
     {"resnet18", "He et al. 2015 with a 3x3 stem, as usual for small images.", make_resnet18},
     {"wide_resnet16_4", "Zagoruyko and Komodakis 2016, of depth 16 and four times as wide.",
      make_wide_resnet16_4},
-    {"fastnet", "Whitened patches and identity-initialised groups of 32, 112 and 256 channels.",
+    {"fastnet", "Whitened patches and identity-initialised groups of 32, 96 and 256 channels.",
      [](const ModelShape& shape) {
-       return make_fastnet(shape, {32, 112, 256});
+       return make_fastnet(shape, {32, 96, 256});
      }},
     {"fastnet_wide", "The same with groups of 64, 192 and 256 channels.",
      [](const ModelShape& shape) {
