@@ -74,6 +74,7 @@ class SqliteRecorder : public Recorder {
  private:
   Statement& prepared(const char* sql);
   std::int64_t job_id(const JobRef& job, const std::string& stage);
+  int newest_attempt(std::int64_t job);  ///< 0: none yet.
   std::int64_t metric_id(const std::string& name);
   void put_tags(const std::string& id,
                 const std::vector<std::pair<std::string, std::string>>& tags);
@@ -89,6 +90,9 @@ class SqliteRecorder : public Recorder {
     std::optional<double> minimum;
     std::optional<double> maximum;
   };
+  struct NewRow;
+  class NewRows;
+  bool has_point(const NewRow& row);
   void supersede(std::int64_t job, int attempt);
   void summarize(std::int64_t job);
   void add_summary(std::int64_t job, std::int64_t metric, const NewPoints& news);
