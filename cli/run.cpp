@@ -94,6 +94,7 @@ RunBookOptions book_options(const Program& program, const RunArguments& argument
     options.facts = {{"git.commit", git.commit},
                      {"git.branch", git.branch},
                      {"git.dirty", git.dirty ? "true" : "false"}};
+    if (!git.remote.empty()) options.facts.emplace_back("git.remote", git.remote);
     options.diff = redacted(git.diff, options.secrets);
   }
   for (auto& fact : machine_facts(machine)) options.facts.push_back(std::move(fact));
