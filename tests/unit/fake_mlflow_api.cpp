@@ -74,6 +74,13 @@ json Api::tracking(const std::string& call) {
     return json::object();
   }
   if (call == "runs/log-batch") return log_batch();
+  if (call == "runs/delete-tag") {
+    if (active_run(text(body_, "run_id")).tags.erase(text(body_, "key")) == 0) {
+      missing("No tag with name: " + text(body_, "key") + " in run with id " +
+              text(body_, "run_id"));
+    }
+    return json::object();
+  }
   if (call == "runs/log-inputs") return log_inputs();
   if (call == "runs/log-model") {
     FakeRun& run = active_run(text(body_, "run_id"));

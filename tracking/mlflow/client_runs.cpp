@@ -174,6 +174,18 @@ void ClientState::send_part(const std::string& run_id, const std::vector<Metric>
   send_part(run_id, metrics, params, tags, halves.second);
 }
 
+void Client::delete_tag(const std::string& run_id, const std::string& key) {
+  try {
+    state_->post("taking a tag away", "runs/delete-tag", {{"run_id", run_id}, {"key", key}});
+  } catch (const CallError& error) {
+    // Of a run that is not there the server says something else.
+    if (error.failure() != Failure::missing ||
+        std::string_view(error.what()).find("No tag") == std::string_view::npos) {
+      throw;
+    }
+  }
+}
+
 void Client::log_inputs(const std::string& run_id, const std::vector<DatasetInput>& datasets) {
   if (datasets.empty()) return;
   json list = json::array();
