@@ -32,8 +32,9 @@ struct ModelContent {
   /// the id is empty and the place the run's relative path.
   std::string mlmodel(const std::string& model_id, const std::string& artifact_path,
                       const std::string& remote_run_id) const;
-  std::string flavors;    ///< JSON of MLmodel's flavors.
-  std::string signature;  ///< JSON of MLmodel's signature.
+  std::string flavors;         ///< JSON of MLmodel's flavors.
+  std::string signature;       ///< JSON of MLmodel's signature.
+  std::string mlflow_version;  ///< The server's; "" not known.
   std::uint64_t size = 0;
   std::int64_t created_ms = 0;
   std::string register_name;  ///< "" not to be registered.
@@ -57,5 +58,11 @@ struct RunContent {
 /// Of a run that may still be going on: what is finished of it. `server` decides what it can show.
 RunContent content_of(RunQueries& queries, const RunRow& run, const Store& store,
                       const mlflow::Server& server);
+
+/// What to open in a browser: an experiment's runs with our columns and charts, and one run. `base`
+/// is the server's address, with its path prefix, without a '/' at the end.
+std::string experiment_link(const std::string& base, const std::string& experiment_id);
+std::string run_link(const std::string& base, const std::string& experiment_id,
+                     const std::string& run_id);
 
 }  // namespace cifarpipe

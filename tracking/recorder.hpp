@@ -34,6 +34,8 @@ class SqliteRecorder : public Recorder {
   std::int64_t delete_run(const std::string& id, std::int64_t now_ms);
   std::int64_t restore_run(const std::string& id);
   bool is_deleted(const std::string& id);
+  /// Records a circumstance of a run that is there.
+  void set_fact(const std::string& run_id, const std::string& key, const std::string& value);
   /// A run that says RUNNING, but whose process is gone: KILLED, its stages too.
   void close_dead_run(const RunRecord& run, std::int64_t end_ms);
 
@@ -93,6 +95,7 @@ class SqliteRecorder : public Recorder {
   struct NewRow;
   class NewRows;
   bool has_point(const NewRow& row);
+  std::uint64_t newest_point(std::int64_t job, int attempt);  ///< Its sequence; 0: none.
   void supersede(std::int64_t job, int attempt);
   void summarize(std::int64_t job);
   void add_summary(std::int64_t job, std::int64_t metric, const NewPoints& news);

@@ -112,8 +112,11 @@ class SqliteRecorder::NewRows {
  public:
   explicit NewRows(SqliteRecorder& recorder) : recorder_(recorder) { rows_.reserve(kRows); }
 
-  void add(const NewRow& row) {
+  /// `again`: this very point may have been stored before.
+  void add(const NewRow& row, bool again) {
+    if (again) finish();
     rows_.push_back(row);
+    if (again) finish();
     if (rows_.size() == kRows) store(recorder_.prepared(kInsertRows.c_str()));
   }
   void finish() {
@@ -148,7 +151,7 @@ class SqliteRecorder::NewRows {
     // Nearly always all of them; else some are equal to points that were there.
     const bool all = recorder_.db_.changes() == static_cast<std::int64_t>(rows_.size());
     for (const NewRow& row : rows_) {
-      if (all || recorder_.has_point(row)) row.news->add(*row.point);
+      if (all || (rows_.size() > 1 && recorder_.has_point(row))) row.news->add(*row.point);
     }
     rows_.clear();
   }
@@ -159,6 +162,15 @@ class SqliteRecorder::NewRows {
 
 const std::string SqliteRecorder::NewRows::kInsertRow = insert_of(1);
 const std::string SqliteRecorder::NewRows::kInsertRows = insert_of(kRows);
+
+std::uint64_t SqliteRecorder::newest_point(std::int64_t job, int attempt) {
+  Statement& newest =
+      prepared("SELECT coalesce(max(sequence), 0) FROM point WHERE job_id = ? AND attempt = ?");
+  newest.with(job, attempt).step();
+  const auto sequence = static_cast<std::uint64_t>(newest.integer(0));
+  newest.reset();
+  return sequence;
+}
 
 bool SqliteRecorder::has_point(const NewRow& row) {
   Statement& find =
@@ -184,6 +196,8 @@ void SqliteRecorder::store_points(const std::string& ring, std::span<const RingP
   const std::uint64_t stored = drained(ring);
   std::map<JobRef, Job> jobs;
   auto job = jobs.end();  // That of the point before: a ring has long runs of points of one job.
+  int attempt = 0;
+  std::uint64_t known = 0;  // Sequence of the newest point of this attempt that is there already.
   NewRows rows(*this);
   for (const RingPoint& p : points) {
     if (p.sequence <= stored) continue;
@@ -194,10 +208,16 @@ void SqliteRecorder::store_points(const std::string& ring, std::span<const RingP
         job->second.id = job_id(p.job, "");
         job->second.newest = newest_attempt(job->second.id);
       }
+      attempt = 0;
+    }
+    if (p.attempt != attempt) {
+      attempt = p.attempt;
+      known = newest_point(job->second.id, attempt);
     }
     const auto [series, added] = job->second.series.try_emplace(p.metric);
     if (added) series->second.metric = metric_id(p.metric);
-    rows.add({&p, job->second.id, series->second.metric, &series->second.news});
+    rows.add({&p, job->second.id, series->second.metric, &series->second.news},
+             p.sequence <= known);
     if (p.attempt < job->second.newest) job->second.late = true;
   }
   rows.finish();

@@ -141,6 +141,8 @@ class Client {
   /// 900 kB). Keys and values must fit (names.hpp). In order: what came before an error is stored.
   void log_batch(const std::string& run_id, const std::vector<Metric>& metrics,
                  const Pairs& params = {}, const Pairs& tags = {});
+  /// One that is not there is fine.
+  void delete_tag(const std::string& run_id, const std::string& key);
   void log_inputs(const std::string& run_id, const std::vector<DatasetInput>& datasets);
   /// All points of a metric, by time.
   std::vector<Metric> history(const std::string& run_id, const std::string& key);

@@ -2,6 +2,7 @@
 // MLflow clients honour. Values only.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -31,12 +32,28 @@ struct Settings {
   bool respect_retry_after = true;
   bool follow_redirects = true;
 
+  /// MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD: large files go to the server's storage in parts.
+  bool multipart = false;
+  std::uint64_t multipart_minimum = std::uint64_t{500} << 20;  ///< Bytes of a file.
+  std::uint64_t multipart_chunk = std::uint64_t{10} << 20;     ///< Bytes of a part.
+
+  // For experiments whose artifacts lie in S3: AWS_*, MLFLOW_S3_ENDPOINT_URL, MLFLOW_S3_IGNORE_TLS.
+  std::string aws_key;  ///< "" none: only by URLs that the server signs.
+  std::string aws_secret;
+  std::string aws_session;
+  std::string aws_region = "us-east-1";
+  std::string s3_endpoint;  ///< "" Amazon's.
+  bool s3_insecure_tls = false;
+
   bool empty() const { return uri.empty(); }
 };
 
 /// Looks up an environment variable; nothing if unset.
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();
+
+/// `uri` without user, password, query and fragment: for messages and records.
+std::string shown_uri(const std::string& uri);
 
 /// `uri` (from --to, the configuration or the store) or else MLFLOW_TRACKING_URI, with all the rest
 /// from the environment and ~/.mlflow/credentials. User-info in the address becomes user and
