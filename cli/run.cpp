@@ -9,6 +9,7 @@
 
 #include "cli/help.hpp"
 #include "cli/progress.hpp"
+#include "cli/run_mirror.hpp"
 #include "cli/session.hpp"
 #include "pipeline/provenance.hpp"
 #include "pipeline/supervisor.hpp"
@@ -94,6 +95,7 @@ RunBookOptions book_options(const Program& program, const RunArguments& argument
     options.facts = {{"git.commit", git.commit},
                      {"git.branch", git.branch},
                      {"git.dirty", git.dirty ? "true" : "false"}};
+    if (!git.remote.empty()) options.facts.emplace_back("git.remote", git.remote);
     options.diff = redacted(git.diff, options.secrets);
   }
   for (auto& fact : machine_facts(machine)) options.facts.push_back(std::move(fact));
@@ -233,8 +235,14 @@ int run(const Program& program, const RunArguments& arguments) {
                                                   : Verbosity::normal;
   const auto observer =
       arguments.json ? make_json_progress() : make_text_progress(verbosity, live, program.color);
+  const mlflow::Settings mlflow = mirror_settings(loaded.configuration, *observer);
+  RunBookOptions of_book = book_options(program, arguments, loaded.configuration, world.machine);
+  if (!of_book.name && !mlflow.run_name.empty()) of_book.name = mlflow.run_name;
+  for (auto& fact : mirror_facts(loaded.configuration, mlflow)) {
+    of_book.facts.push_back(std::move(fact));
+  }
   RunBook book(loaded.configuration, graph, planner, session.store(), session.recorder(), *observer,
-               book_options(program, arguments, loaded.configuration, world.machine));
+               std::move(of_book));
   if (const int signal = open_runs(book, *observer); signal != 0) return 128 + signal;
   if (book.all_finished()) {
     show_finished(loaded.configuration, book, session.recorder(), session.store(), *observer);
@@ -248,10 +256,12 @@ int run(const Program& program, const RunArguments& arguments) {
   options.worker.executable = program.executable.parent_path() / "cifarpipe-worker";
   options.worker.rings_dir = session.store().rings_dir();
   options.worker.memory_limit = worker_memory(world.machine);
+  RunMirror mirror(program, loaded.configuration, mlflow, session, book, *observer);
   Supervisor supervisor(loaded.configuration, graph, planner, session.store(), session.recorder(),
-                        book, *observer, world.machine, options);
+                        book, mirror.observer(), world.machine, options);
   const int exit_code = supervisor.run();
   observer->tick();
+  mirror.finish(exit_code, arguments.json);
   report(program, arguments, book, exit_code);
   return exit_code;
 }

@@ -34,6 +34,10 @@ void fill_common(const Context& context, const Draft& draft, Configuration& out)
     out.plugin_paths.emplace_back(path);
   }
   out.mlflow_uri = std::get<std::string>(draft.mlflow.get("uri"));
+  out.mlflow_enabled = std::get<bool>(draft.mlflow.get("enabled"));
+  out.mlflow_deadline_s = std::get<double>(draft.mlflow.get("deadline"));
+  out.mlflow_register = std::get<std::string>(draft.mlflow.get("register"));
+  out.mlflow_alias = std::get<std::string>(draft.mlflow.get("alias"));
   out.source_text = context.sources.front().text;
   note_origins(context, draft.pipeline, "pipeline", out);
   note_origins(context, draft.cache, "cache", out);

@@ -64,7 +64,12 @@ struct Configuration {
   NumericsKeying numerics = NumericsKeying::strict;  ///< [cache] numerics
   std::string salt;                                  ///< [cache] salt
   std::vector<std::filesystem::path> plugin_paths;   ///< [plugins] paths
-  std::string mlflow_uri;                            ///< [tracking.mlflow] uri, user-info kept out
+  // [tracking.mlflow]
+  std::string mlflow_uri;        ///< User-info kept out; "" none in the file.
+  bool mlflow_enabled = true;
+  double mlflow_deadline_s = 10;
+  std::string mlflow_register;
+  std::string mlflow_alias;
   /// The file as it stood, for the run's folder; secrets are covered with stars.
   std::string source_text;
   /// Path ("pipeline.seed") → where it was written, for what is the same in each cell.

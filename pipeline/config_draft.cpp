@@ -164,6 +164,14 @@ void check_names(Context& context, Draft& draft) {
   }
 }
 
+void check_registry(Context& context, const Draft& draft) {
+  const Mark& mark = draft.mlflow.mark("alias");
+  if (mark.source < 0 || draft.mlflow.any_wrong()) return;
+  if (std::get<std::string>(draft.mlflow.get("alias")).empty()) return;
+  if (!std::get<std::string>(draft.mlflow.get("register")).empty()) return;
+  context.error(mark, "'alias' is for a registered model: set 'register' too");
+}
+
 // A user and a password in the address would end in every record; they come from MLflow's own
 // environment variables.
 void check_mlflow(Context& context, Draft& draft) {
@@ -224,6 +232,7 @@ void build_draft(Context& context, const Node& tree, Draft& draft) {
   draft.mlflow = structural(context, mlflow, mlflow_schema());
   check_names(context, draft);
   check_mlflow(context, draft);
+  check_registry(context, draft);
   if (const Node* stages = table_in(tree, "stages")) {
     StageReader reader(context, draft);
     for (const Entry& entry : stages->entries) reader.read(entry);

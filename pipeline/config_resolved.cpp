@@ -31,6 +31,10 @@ class Origins {
     for (const auto& path : configuration_.plugin_paths) paths.push_back(path.string());
     add("plugins.paths", paths);
     add("tracking.mlflow.uri", configuration_.mlflow_uri);
+    add("tracking.mlflow.enabled", configuration_.mlflow_enabled);
+    add("tracking.mlflow.deadline", configuration_.mlflow_deadline_s);
+    add("tracking.mlflow.register", configuration_.mlflow_register);
+    add("tracking.mlflow.alias", configuration_.mlflow_alias);
     return std::move(lines_);
   }
 
@@ -78,6 +82,22 @@ bool has_secret(const StageInstance& stage) {
   return std::any_of(fields.begin(), fields.end(), [](const FieldInfo& f) { return f.secret; });
 }
 
+/// Only what was written: for the rest the environment decides, and its variables are no part of a
+/// file.
+std::string mlflow_toml(const Configuration& configuration) {
+  std::string out;
+  const auto add = [&](const std::string& name, const Value& value) {
+    if (!configuration.origins.contains("tracking.mlflow." + name)) return;
+    out += fmt::format("{} = {}\n", name, to_text(value));
+  };
+  add("uri", configuration.mlflow_uri);
+  add("enabled", configuration.mlflow_enabled);
+  add("deadline", configuration.mlflow_deadline_s);
+  add("register", configuration.mlflow_register);
+  add("alias", configuration.mlflow_alias);
+  return out.empty() ? "" : "\n[tracking.mlflow]\n" + out;
+}
+
 std::string stage_toml(const StageInstance& stage) {
   std::string out =
       fmt::format("\n[stages.{}]\nuses = {}\n", stage.name, to_text(stage.type->description.name));
@@ -123,10 +143,7 @@ std::string resolved_toml(const Configuration& configuration, const Cell& cell) 
     for (const auto& path : configuration.plugin_paths) paths.push_back(path.string());
     out += fmt::format("\n[plugins]\npaths = {}\n", to_text(paths));
   }
-  if (!configuration.mlflow_uri.empty()) {
-    out += fmt::format("\n[tracking.mlflow]\nuri = {}\n", to_text(configuration.mlflow_uri));
-  }
-  return out;
+  return out + mlflow_toml(configuration);
 }
 
 }  // namespace cifarpipe

@@ -171,8 +171,10 @@ class Sets {
   Node structural_value(const Assignment& a) const {
     const std::string& root = a.path[0].text;
     const std::string& last = a.path.back().text;
+    const FieldInfo* of_mlflow =
+        root == "tracking" && a.path.size() == 3 ? mlflow_schema().find(last) : nullptr;
     const bool text =
-        root == "cache" || root == "tracking" ||
+        root == "cache" || (of_mlflow != nullptr && of_mlflow->type == Type::string) ||
         (root == "pipeline" && (last == "name" || last == "description")) ||
         (root == "stages" && a.path.size() == 3 && (last == "uses" || last == "experiment")) ||
         (root == "stages" && a.path.size() == 4 && a.path[2].text == "inputs");

@@ -29,6 +29,10 @@ struct PluginsTable {
 
 struct MlflowTable {
   std::string uri;
+  bool enabled = true;
+  double deadline = 10;
+  std::string register_model;
+  std::string alias;
 };
 
 const std::vector<std::string> kTopLevel = {"extends",  "pipeline", "stages", "matrix",
@@ -246,8 +250,21 @@ const ParamSchema& plugins_schema() {
 }
 
 const ParamSchema& mlflow_schema() {
-  static const Schema<MlflowTable> schema = Schema<MlflowTable>{}.field(
-      "uri", &MlflowTable::uri, "MLflow server to mirror to (default: MLFLOW_TRACKING_URI).");
+  static const Schema<MlflowTable> schema =
+      Schema<MlflowTable>{}
+          .field("uri", &MlflowTable::uri,
+                 "MLflow server to mirror to (default: MLFLOW_TRACKING_URI).")
+          .field("enabled", &MlflowTable::enabled,
+                 "false: nothing is sent, also if MLFLOW_TRACKING_URI is set.")
+          .field("deadline", &MlflowTable::deadline,
+                 "How long a run that has ended waits for what is not sent yet, at most; "
+                 "`cifarpipe sync` sends the rest.")
+          .range(0, 86400)
+          .unit("s")
+          .field("register", &MlflowTable::register_model,
+                 "Registers an exported model under this name: a version a run.")
+          .field("alias", &MlflowTable::alias,
+                 "Alias that the registered version gets, such as champion.");
   return schema.info();
 }
 

@@ -3,6 +3,7 @@
 #include <cpuid.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <pwd.h>
 #include <sched.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -196,8 +197,10 @@ Numerics resolve_numerics(const StageInstance& instance, int pipeline_threads,
 std::vector<std::pair<std::string, std::string>> machine_facts(const Machine& machine) {
   utsname names{};
   uname(&names);
+  const passwd* user = getpwuid(geteuid());
   std::vector<std::pair<std::string, std::string>> facts = {
       {"host", names.nodename},
+      {"user", user != nullptr ? user->pw_name : std::to_string(geteuid())},
       {"system", fmt::format("{} {} {}", names.sysname, names.release, names.machine)},
       {"cpu", machine.cpu_model},
       {"cores", std::to_string(machine.cores)},

@@ -68,6 +68,8 @@ GitState git_state(const std::filesystem::path& folder) {
   if (!commit) return state;
   state.commit = trimmed(*commit);
   state.branch = trimmed(git(folder, {"rev-parse", "--abbrev-ref", "HEAD"}).value_or(""));
+  state.remote =
+      without_userinfo(trimmed(git(folder, {"remote", "get-url", "origin"}).value_or("")));
   state.diff = git(folder, {"diff", "HEAD"}).value_or("");
   state.dirty = !state.diff.empty();
   return state;

@@ -12,6 +12,7 @@ namespace cifarpipe {
 struct GitState {
   std::string commit;  ///< Empty: no git repository, or no git.
   std::string branch;
+  std::string remote;  ///< URL of "origin", without user-info; empty: none.
   bool dirty = false;
   std::string diff;  ///< Of tracked files against the commit.
 };

@@ -52,6 +52,11 @@ class Statement {
     (bind(++i, values), ...);
     return *this;
   }
+  /// Binds more values, from the `first`-th on, without a reset: for statements of many rows.
+  template <class... T>
+  void bind_from(int first, const T&... values) {
+    (bind(first++, values), ...);
+  }
   /// One row further; false at the end.
   bool step();
   /// Runs a statement to its end; rows that it gives are passed over.

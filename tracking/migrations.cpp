@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
+
 #include "pipeline/error.hpp"
 #include "tracking/views.hpp"
 
 namespace cifarpipe {
 namespace {
-
-constexpr int kVersion = 1;  // One higher for each step below, also when only a view changes.
 
 // Points are plain rows: no compression, nothing to unpack. kind: 0 finite, 1 NaN, 2 inf, 3 -inf;
 // value is NULL unless finite, so that `value < x` never matches what is not a number. A point
@@ -62,6 +62,46 @@ CREATE TABLE file_digest (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns
   inode INTEGER NOT NULL, sha256 TEXT NOT NULL) STRICT, WITHOUT ROWID;
 )";
 
+// The mirror: which servers there are, and what each has acknowledged of each run (mirror_ledger.hpp).
+// The index finds what a resumed attempt made again, which is rare.
+constexpr const char* kVersion2 = R"(
+CREATE TABLE mirror_server (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  uri TEXT NOT NULL UNIQUE, version TEXT NOT NULL, first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE mirror_run (server INTEGER NOT NULL, run_id TEXT NOT NULL, state TEXT NOT NULL,
+  experiment_id TEXT NOT NULL, remote_id TEXT NOT NULL, head TEXT NOT NULL, content TEXT NOT NULL,
+  deleted INTEGER NOT NULL, doubtful_ms INTEGER, PRIMARY KEY (server, run_id)) STRICT, WITHOUT ROWID;
+CREATE TABLE mirror_item (server INTEGER NOT NULL, run_id TEXT NOT NULL, kind TEXT NOT NULL,
+  name TEXT NOT NULL, digest TEXT NOT NULL,
+  PRIMARY KEY (server, run_id, kind, name)) STRICT, WITHOUT ROWID;
+CREATE TABLE mirror_stage (server INTEGER NOT NULL, run_id TEXT NOT NULL, stage TEXT NOT NULL,
+  job_id INTEGER NOT NULL, turn INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  sequence INTEGER NOT NULL, newest INTEGER NOT NULL,
+  PRIMARY KEY (server, run_id, stage, job_id)) STRICT, WITHOUT ROWID;
+CREATE TABLE mirror_held (server INTEGER NOT NULL, run_id TEXT NOT NULL, stage TEXT NOT NULL,
+  job_id INTEGER NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL,
+  PRIMARY KEY (server, run_id, stage, job_id, attempt, sequence)) STRICT, WITHOUT ROWID;
+CREATE TABLE mirror_parked (server INTEGER NOT NULL, run_id TEXT NOT NULL, item TEXT NOT NULL,
+  digest TEXT NOT NULL, reason TEXT NOT NULL, way_out TEXT NOT NULL, time_ms INTEGER NOT NULL,
+  PRIMARY KEY (server, run_id, item)) STRICT, WITHOUT ROWID;
+CREATE INDEX point_again ON point (job_id, metric_id, step) WHERE superseded = 1;
+)";
+
+// System metrics: points of a run itself, of which none is ever superseded, and their summaries.
+constexpr const char* kVersion3 = R"(
+CREATE TABLE run_point (run_id TEXT NOT NULL, metric_id INTEGER NOT NULL, step INTEGER NOT NULL,
+  time_ms INTEGER NOT NULL, value REAL, kind INTEGER NOT NULL,
+  PRIMARY KEY (run_id, metric_id, step)) STRICT, WITHOUT ROWID;
+CREATE TABLE run_point_summary (run_id TEXT NOT NULL, metric_id INTEGER NOT NULL,
+  points INTEGER NOT NULL, last REAL, last_kind INTEGER NOT NULL, last_step INTEGER NOT NULL,
+  last_time_ms INTEGER NOT NULL, minimum REAL, maximum REAL,
+  PRIMARY KEY (run_id, metric_id)) STRICT, WITHOUT ROWID;
+)";
+
+// A version is the number of steps, of which there is one more also when only a view changes.
+constexpr const char* kSteps[] = {kVersion1, kVersion2, kVersion3};
+constexpr int kVersion = static_cast<int>(std::size(kSteps));
+
 int version_of(Database& db) {
   Statement statement(db, "PRAGMA user_version");
   statement.step();
@@ -89,12 +129,17 @@ void migrate(Database& db) {
                   ErrorKind::environment);
     }
     tables.reset();
-    db.execute(kVersion1);
   }
+  for (int step = version; step < kVersion; ++step) db.execute(kSteps[step]);
   db.execute(kDropViews);
   db.execute(kViews);
   db.execute(fmt::format("PRAGMA user_version = {}", kVersion).c_str());
   transaction.commit();
+}
+
+void make_old_database(Database& db, int version) {
+  for (int step = 0; step < version; ++step) db.execute(kSteps[step]);
+  db.execute(fmt::format("PRAGMA user_version = {}", version).c_str());
 }
 
 }  // namespace cifarpipe

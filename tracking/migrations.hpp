@@ -9,4 +9,7 @@ namespace cifarpipe {
 /// once. Throws Error (environment) for a database of a newer cifarpipe.
 void migrate(Database& db);
 
+/// Makes the tables of an earlier version, without its views: what a test of the steps begins with.
+void make_old_database(Database& db, int version);
+
 }  // namespace cifarpipe

@@ -195,6 +195,16 @@ std::vector<MetricPoint> RunQueries::points(const std::string& run_id, std::stri
   return out;
 }
 
+std::vector<std::string> RunQueries::newest_cells(const std::string& experiment, int limit) {
+  Statement rows(db_,
+                 "SELECT cell FROM run WHERE experiment = ? AND cell IS NOT NULL AND "
+                 "deleted_ms IS NULL ORDER BY number DESC LIMIT ?");
+  rows.with(experiment, limit);
+  std::vector<std::string> out;
+  while (rows.step()) out.push_back(rows.text(0));
+  return out;
+}
+
 ordered_json RunQueries::row_json(const RunRow& row) {
   const RunRecord& r = row.record;
   ordered_json params = ordered_json::object();

@@ -85,6 +85,8 @@ class RunQueries {
   std::vector<std::pair<std::string, std::string>> facts(const std::string& run_id);
   /// The points of "train/loss" in the order in which they were made; empty if there are none.
   std::vector<MetricPoint> points(const std::string& run_id, std::string_view key);
+  /// "train.lr=0.003,…" of an experiment's newest runs that are cells of a sweep; at most `limit`.
+  std::vector<std::string> newest_cells(const std::string& experiment, int limit);
 
   nlohmann::ordered_json list_json(const RunFilter& filter, std::size_t limit);
   nlohmann::ordered_json show_json(const std::string& id);

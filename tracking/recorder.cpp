@@ -178,6 +178,11 @@ RunRecord SqliteRecorder::reopen_run(const std::string& id, std::int64_t) {
   return runs_where("WHERE id = ?", id).front();
 }
 
+void SqliteRecorder::set_fact(const std::string& run_id, const std::string& key,
+                              const std::string& value) {
+  prepared("INSERT OR REPLACE INTO run_fact VALUES (?, ?, ?)").with(run_id, key, value).run();
+}
+
 void SqliteRecorder::put_tags(const std::string& id,
                               const std::vector<std::pair<std::string, std::string>>& tags) {
   for (const auto& [key, value] : tags) {

@@ -34,6 +34,8 @@ class SqliteRecorder : public Recorder {
   std::int64_t delete_run(const std::string& id, std::int64_t now_ms);
   std::int64_t restore_run(const std::string& id);
   bool is_deleted(const std::string& id);
+  /// Records a circumstance of a run that is there.
+  void set_fact(const std::string& run_id, const std::string& key, const std::string& value);
   /// A run that says RUNNING, but whose process is gone: KILLED, its stages too.
   void close_dead_run(const RunRecord& run, std::int64_t end_ms);
 
@@ -74,6 +76,7 @@ class SqliteRecorder : public Recorder {
  private:
   Statement& prepared(const char* sql);
   std::int64_t job_id(const JobRef& job, const std::string& stage);
+  int newest_attempt(std::int64_t job);  ///< 0: none yet.
   std::int64_t metric_id(const std::string& name);
   void put_tags(const std::string& id,
                 const std::vector<std::pair<std::string, std::string>>& tags);
@@ -89,6 +92,10 @@ class SqliteRecorder : public Recorder {
     std::optional<double> minimum;
     std::optional<double> maximum;
   };
+  struct NewRow;
+  class NewRows;
+  bool has_point(const NewRow& row);
+  std::uint64_t newest_point(std::int64_t job, int attempt);  ///< Its sequence; 0: none.
   void supersede(std::int64_t job, int attempt);
   void summarize(std::int64_t job);
   void add_summary(std::int64_t job, std::int64_t metric, const NewPoints& news);

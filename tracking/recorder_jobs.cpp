@@ -19,15 +19,20 @@ std::int64_t SqliteRecorder::job_id(const JobRef& job, const std::string& stage)
   return db_.last_id();
 }
 
+int SqliteRecorder::newest_attempt(std::int64_t job) {
+  Statement& last = prepared("SELECT coalesce(max(number), 0) FROM attempt WHERE job_id = ?");
+  last.with(job).step();
+  const int number = static_cast<int>(last.integer(0));
+  last.reset();
+  return number;
+}
+
 int SqliteRecorder::begin_attempt(const JobRef& job, const std::string& stage,
                                   const std::optional<Cover>& cover, std::int64_t now_ms) {
   Transaction transaction(db_);
   const std::int64_t id = job_id(job, stage);
-  Statement last(db_, "SELECT coalesce(max(number), 0) FROM attempt WHERE job_id = ?");
-  last.with(id).step();
   // A checkpoint can be of a higher attempt than any known here, when the database was lost.
-  const int number = std::max(static_cast<int>(last.integer(0)), cover ? cover->attempt : 0) + 1;
-  last.reset();
+  const int number = std::max(newest_attempt(id), cover ? cover->attempt : 0) + 1;
   prepared("UPDATE attempt SET status = 'killed' WHERE job_id = ? AND status = 'running'")
       .with(id)
       .run();

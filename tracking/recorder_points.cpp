@@ -1,6 +1,9 @@
 // Metric points: what is stored once, what later attempts hide, and the summaries that lists show.
 #include <algorithm>
 #include <cmath>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
 
 #include "tracking/recorder.hpp"
 #include "tracking/rows.hpp"
@@ -95,43 +98,144 @@ std::int64_t SqliteRecorder::metric_id(const std::string& name) {
   return id;  // Remembered only after the commit: a rollback would take the row away again.
 }
 
+/// A point on its way into the table, and what is known of its metric.
+struct SqliteRecorder::NewRow {
+  const RingPoint* point;
+  std::int64_t job;
+  std::int64_t metric;
+  NewPoints* news;
+};
+
+/// Puts points into the table, many with one statement: starting and ending a statement costs about
+/// as much as a row. One of these is used within one transaction.
+class SqliteRecorder::NewRows {
+ public:
+  explicit NewRows(SqliteRecorder& recorder) : recorder_(recorder) { rows_.reserve(kRows); }
+
+  /// `again`: this very point may have been stored before.
+  void add(const NewRow& row, bool again) {
+    if (again) finish();
+    rows_.push_back(row);
+    if (again) finish();
+    if (rows_.size() == kRows) store(recorder_.prepared(kInsertRows.c_str()));
+  }
+  void finish() {
+    const std::vector<NewRow> rest = std::exchange(rows_, {});
+    for (const NewRow& row : rest) {
+      rows_.assign(1, row);
+      store(recorder_.prepared(kInsertRow.c_str()));
+    }
+  }
+
+ private:
+  static constexpr std::size_t kRows = 32;
+  static constexpr int kColumns = 8;
+  static std::string insert_of(std::size_t rows) {
+    std::string sql = "INSERT OR IGNORE INTO point VALUES ";
+    for (std::size_t i = 0; i < rows; ++i) sql += i == 0 ? kValues : std::string(",") + kValues;
+    return sql;
+  }
+  static constexpr const char* kValues = "(?,?,?,?,?,?,?,?,0)";
+  static const std::string kInsertRow;
+  static const std::string kInsertRows;
+
+  void store(Statement& insert) {
+    int first = 1;
+    for (const NewRow& row : rows_) {
+      const RingPoint& p = *row.point;
+      insert.bind_from(first, row.job, row.metric, p.attempt, p.sequence, p.step, p.time_ms,
+                       finite(p.value), kind_of(p.value));
+      first += kColumns;
+    }
+    insert.run();
+    // Nearly always all of them; else some are equal to points that were there.
+    const bool all = recorder_.db_.changes() == static_cast<std::int64_t>(rows_.size());
+    for (const NewRow& row : rows_) {
+      if (all || (rows_.size() > 1 && recorder_.has_point(row))) row.news->add(*row.point);
+    }
+    rows_.clear();
+  }
+
+  SqliteRecorder& recorder_;
+  std::vector<NewRow> rows_;
+};
+
+const std::string SqliteRecorder::NewRows::kInsertRow = insert_of(1);
+const std::string SqliteRecorder::NewRows::kInsertRows = insert_of(kRows);
+
+std::uint64_t SqliteRecorder::newest_point(std::int64_t job, int attempt) {
+  Statement& newest =
+      prepared("SELECT coalesce(max(sequence), 0) FROM point WHERE job_id = ? AND attempt = ?");
+  newest.with(job, attempt).step();
+  const auto sequence = static_cast<std::uint64_t>(newest.integer(0));
+  newest.reset();
+  return sequence;
+}
+
+bool SqliteRecorder::has_point(const NewRow& row) {
+  Statement& find =
+      prepared("SELECT 1 FROM point WHERE job_id = ? AND attempt = ? AND sequence = ?");
+  const bool found = find.with(row.job, row.point->attempt, row.point->sequence).step();
+  find.reset();
+  return found;
+}
+
 void SqliteRecorder::store_points(const std::string& ring, std::span<const RingPoint> points,
                                   std::uint64_t last_sequence) {
+  struct Series {
+    std::int64_t metric = 0;
+    NewPoints news;
+  };
+  struct Job {
+    std::int64_t id = 0;
+    int newest = 0;  ///< Attempt that there is.
+    bool late = false;
+    std::unordered_map<std::string_view, Series> series;  // Names in `points`.
+  };
   Transaction transaction(db_);
   const std::uint64_t stored = drained(ring);
-  std::map<JobRef, std::pair<std::int64_t, int>> jobs;  // Id, and the newest attempt there is.
-  Statement& insert = prepared("INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)");
-  std::set<std::pair<std::int64_t, int>> late;
-  std::map<std::string, std::int64_t> names;
-  std::map<std::pair<std::int64_t, std::int64_t>, NewPoints> news;
+  std::map<JobRef, Job> jobs;
+  auto job = jobs.end();  // That of the point before: a ring has long runs of points of one job.
+  int attempt = 0;
+  std::uint64_t known = 0;  // Sequence of the newest point of this attempt that is there already.
+  NewRows rows(*this);
   for (const RingPoint& p : points) {
     if (p.sequence <= stored) continue;
-    auto job = jobs.find(p.job);
-    if (job == jobs.end()) {
-      const std::int64_t id = job_id(p.job, "");
-      Statement newest(db_, "SELECT coalesce(max(number), 0) FROM attempt WHERE job_id = ?");
-      newest.with(id).step();
-      job = jobs.emplace(p.job, std::make_pair(id, static_cast<int>(newest.integer(0)))).first;
+    if (job == jobs.end() || job->first != p.job) {
+      bool added = false;
+      std::tie(job, added) = jobs.try_emplace(p.job);
+      if (added) {
+        job->second.id = job_id(p.job, "");
+        job->second.newest = newest_attempt(job->second.id);
+      }
+      attempt = 0;
     }
-    auto [name, added] = names.emplace(p.metric, 0);
-    if (added) name->second = metric_id(p.metric);
-    insert
-        .with(job->second.first, name->second, p.attempt, p.sequence, p.step, p.time_ms,
-              finite(p.value), kind_of(p.value))
-        .run();
-    if (p.attempt < job->second.second) late.insert(job->second);
-    if (db_.changes() > 0) news[{job->second.first, name->second}].add(p);
+    if (p.attempt != attempt) {
+      attempt = p.attempt;
+      known = newest_point(job->second.id, attempt);
+    }
+    const auto [series, added] = job->second.series.try_emplace(p.metric);
+    if (added) series->second.metric = metric_id(p.metric);
+    rows.add({&p, job->second.id, series->second.metric, &series->second.news},
+             p.sequence <= known);
+    if (p.attempt < job->second.newest) job->second.late = true;
   }
-  for (const auto& [of, points_of] : news) add_summary(of.first, of.second, points_of);
-  for (const auto& [job, attempt] : late) {
-    supersede(job, attempt);
-    summarize(job);  // What stays visible of them is older than what was there already.
+  rows.finish();
+  for (const auto& [ref, of] : jobs) {
+    for (const auto& [name, series] : of.series) {
+      if (series.news.points > 0) add_summary(of.id, series.metric, series.news);
+    }
+    if (!of.late) continue;
+    supersede(of.id, of.newest);
+    summarize(of.id);  // What stays visible of them is older than what was there already.
   }
   prepared("INSERT OR REPLACE INTO ring VALUES (?, ?)")
       .with(ring, std::max(stored, last_sequence))
       .run();
   transaction.commit();
-  metric_ids_.merge(names);
+  for (const auto& [ref, of] : jobs) {
+    for (const auto& [name, series] : of.series) metric_ids_.emplace(name, series.metric);
+  }
 }
 
 std::vector<VisiblePoint> SqliteRecorder::points(const JobRef& job) {

@@ -59,6 +59,17 @@ CREATE VIEW results AS SELECT key, generation, stage AS uses,
 CREATE VIEW outputs AS SELECT key, generation, stage AS uses, port, path, size, sha256
   FROM job JOIN result_file ON result_file.job_id = job.id WHERE published_ms IS NOT NULL;
 
+CREATE VIEW run_mirrors AS SELECT run.id AS run_id, run.name AS run, uri AS server, version,
+  experiment_id, remote_id, m.deleted,
+  (SELECT count(*) FROM mirror_parked AS p WHERE p.server = m.server AND p.run_id = run.id) AS parked
+  FROM mirror_run AS m JOIN mirror_server ON mirror_server.number = m.server
+  JOIN run ON run.id = m.run_id WHERE m.state = 'there';
+
+CREATE VIEW mirror_refused AS SELECT run.id AS run_id, run.name AS run, uri AS server, item, reason,
+  way_out, strftime('%Y-%m-%d %H:%M:%S', time_ms / 1000, 'unixepoch') AS time
+  FROM mirror_parked AS p JOIN mirror_server ON mirror_server.number = p.server
+  JOIN run ON run.id = p.run_id;
+
 CREATE VIEW result_facts AS SELECT job.key, generation, stage AS uses, f.key AS fact, value
   FROM job JOIN result_fact AS f ON f.job_id = job.id WHERE published_ms IS NOT NULL;
 )";
@@ -67,7 +78,8 @@ const char* const kDropViews = R"(
 DROP VIEW IF EXISTS runs; DROP VIEW IF EXISTS run_params; DROP VIEW IF EXISTS run_tags;
 DROP VIEW IF EXISTS run_facts; DROP VIEW IF EXISTS run_stages; DROP VIEW IF EXISTS run_metrics;
 DROP VIEW IF EXISTS run_metric_summary; DROP VIEW IF EXISTS results; DROP VIEW IF EXISTS outputs;
-DROP VIEW IF EXISTS result_facts;
+DROP VIEW IF EXISTS result_facts; DROP VIEW IF EXISTS run_mirrors;
+DROP VIEW IF EXISTS mirror_refused;
 )";
 
 }  // namespace cifarpipe

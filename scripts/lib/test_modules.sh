@@ -23,3 +23,29 @@ find_test_modules() {
 has_test_modules() {
   PYTHONPATH=$CIFARPIPE_TEST_MODULES "$1" -c "import ${test_modules[*]/%/,} sys" 2>/dev/null
 }
+
+# find_mlflow VERSION: an MLflow of this series (3.17, 3.1, 2.22), with what serving a model needs,
+# in an environment of its own, build/mlflow-VERSION: about 1 GB, a minute or two. Tests that need
+# one say where they looked; only quick builds may do without.
+find_mlflow() {
+  local version=$1 folder=$root/build/mlflow-$1 wanted=mlflow==3.17.2
+  local -a usable=() also=(onnx onnxruntime)
+  # The older series import names that SQLAlchemy has no more.
+  [[ $version != 3.17 ]] && wanted="mlflow~=$1.0" && also+=('sqlalchemy<2.1')
+  [[ -e $folder/.ready && -x $folder/bin/mlflow ]] && return 0
+  find_usable_pythons
+  if ((${#usable[@]} == 0)); then
+    install_packages python3-venv
+    find_usable_pythons
+    ((${#usable[@]})) || fail "MLflow for the tests needs a Python of 3.10 or newer with venv."
+  fi
+  rm -rf "$folder"
+  run_step "mlflow-$version" "making build/mlflow-$version" watch_nothing \
+    "${usable[0]}" -m venv "$folder" &&
+    run_step "mlflow-$version" "installing $wanted for the tests" watch_pip \
+      "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
+      --progress-bar off "$wanted" "${also[@]}" &&
+    write_file "$folder/.ready" "$wanted" && return 0
+  rm -rf "$folder"
+  fail_step "mlflow-$version" "$wanted could not be installed by pip"
+}

@@ -122,11 +122,20 @@ class FinetuneStage : public Stage {
     return take_over(file.tensors(), network, reset, params_.weights);
   }
 
+  static std::string frozen_layers(const std::vector<std::string>& names) {
+    std::string out;
+    for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+    return out;
+  }
+
   static void report(StageContext& context, const learn::Model& model,
                      const learn::TrainingData& data, const learn::TrainOptions& options) {
     std::int64_t trained = 0;
     for (const auto& [name, tensor] : model.trained()) trained += tensor.numel();
     const std::int64_t all = model.parameter_count();
+    context.record("architecture", options.architecture);
+    context.record("classes", std::to_string(data.info.classes.size()));
+    context.record("frozen_layers", frozen_layers(options.freeze));
     context.record("parameters", std::to_string(all));
     context.record("trainable_parameters", std::to_string(trained));
     context.record("frozen_parameters", std::to_string(all - trained));

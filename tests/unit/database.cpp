@@ -255,6 +255,28 @@ BOOST_AUTO_TEST_CASE(databases_of_others) {
              foreign.string() + " is a database, but not one of cifarpipe; move it away");
 }
 
+BOOST_AUTO_TEST_CASE(an_older_database_is_brought_up_to_date) {
+  TempDir dir;
+  const fs::path file = dir / "cifarpipe.db";
+  {
+    Database db(file);
+    make_old_database(db, 1);
+    Statement(db, "INSERT INTO metric (name) VALUES ('kept')").run();
+    BOOST_TEST(number(db, "PRAGMA user_version") == 1);
+    BOOST_TEST(number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'mirror_run'") == 0);
+  }
+  SqliteRecorder recorder(file);
+  SqliteRecorder fresh(dir / "fresh.db");
+  constexpr const char* kNames = "SELECT group_concat(sql) FROM (SELECT sql FROM sqlite_master "
+                                 "WHERE sql IS NOT NULL ORDER BY name)";
+  Statement upgraded(recorder.database(), kNames);
+  Statement made(fresh.database(), kNames);
+  BOOST_REQUIRE(upgraded.step() && made.step());
+  BOOST_TEST(upgraded.text(0) == made.text(0));
+  BOOST_TEST(number(recorder.database(), "SELECT count(*) FROM mirror_run") == 0);
+  BOOST_TEST(number(recorder.database(), "SELECT count(*) FROM metric WHERE name = 'kept'") == 1);
+}
+
 BOOST_AUTO_TEST_CASE(an_empty_file_becomes_a_database) {
   TempDir dir;
   write(dir / "cifarpipe.db", "");

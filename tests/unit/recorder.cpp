@@ -238,6 +238,25 @@ BOOST_AUTO_TEST_CASE(a_batch_that_is_dropped_takes_its_metrics_names_with_it) {
   BOOST_TEST(recorder.points(kJob).size() == 1);
 }
 
+BOOST_AUTO_TEST_CASE(many_points_at_once_some_of_them_equal) {
+  begin();
+  std::vector<RingPoint> points;
+  const auto add = [&](const std::string& metric, int step) {
+    points.push_back({kJob, 1, ++sequence, metric, step, 7, static_cast<double>(step)});
+  };
+  for (int i = 1; i <= 100; ++i) add(i % 3 == 0 ? "other" : "loss", i);
+  add("loss", 1);  // As logged before, in this call …
+  recorder.store_points("ring", points, sequence);
+  points.clear();
+  for (int i = 100; i <= 180; ++i) add("loss", i);  // … and 100 in the call before.
+  for (int i = 130; i <= 135; ++i) add("loss", i);
+  recorder.store_points("ring", points, sequence);
+  BOOST_TEST(number("SELECT count(*) FROM point") == 180);
+  BOOST_TEST(number("SELECT count(*) FROM metric_summary AS s WHERE points = (SELECT count(*) FROM "
+                    "point WHERE metric_id = s.metric_id) AND last_step = (SELECT max(step) FROM "
+                    "point WHERE metric_id = s.metric_id)") == 2);
+}
+
 BOOST_AUTO_TEST_CASE(points_that_come_back_from_the_store) {
   recorder.restore_points(kJob, {{"loss", 1, 1, 1.5}, {"loss", 2, 2, 0.5}});
   BOOST_TEST(visible() == "1 2 ");

@@ -1,0 +1,35 @@
+// The content of a run, put together from its parts (content_*.cpp).
+#include "tracking/content_run.hpp"
+
+namespace cifarpipe {
+
+RunContent content_of(RunQueries& queries, const RunRow& run, const Store& store,
+                      const mlflow::Server& server) {
+  using namespace content;
+  const RunView view(queries, run, store, server);
+  RunContent out;
+  out.experiment = run.record.experiment;
+  out.experiment_tags = experiment_tags(queries, view);
+  out.name = run.record.name;
+  out.params = params_of(view);
+  out.tags = tags_of(view);
+  out.datasets = datasets_of(view);
+  out.artifacts = files_of(view);
+  const std::vector<Upload> tables = tables_of(view);
+  const std::vector<Upload> images = images_of(view);
+  if (!tables.empty()) {
+    nlohmann::ordered_json logged = nlohmann::ordered_json::array();
+    for (const Upload& table : tables) {
+      logged.push_back({{"path", table.path}, {"type", "table"}});
+    }
+    out.tags.emplace_back("mlflow.loggedArtifacts", dump(logged));
+  }
+  if (!images.empty()) out.tags.emplace_back("mlflow.loggedImages", "True");
+  for (const auto* part : {&tables, &images}) {
+    out.artifacts.insert(out.artifacts.end(), part->begin(), part->end());
+  }
+  out.models = models_of(view);
+  return out;
+}
+
+}  // namespace cifarpipe

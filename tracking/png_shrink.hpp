@@ -1,0 +1,16 @@
+// Thumbnails: a PNG made smaller. Only what our own pictures are: 8 bits a channel, grey or RGB,
+// with or without alpha, not interlaced. Stateless: any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace cifarpipe {
+
+/// `png` with its longer side no longer than `longest` pixels, each pixel the mean of those that it
+/// stands for; the same bytes for the same input. Nothing if it is that small already, or no PNG of
+/// the kind above.
+std::optional<std::string> shrunk_png(std::string_view png, int longest);
+
+}  // namespace cifarpipe
