@@ -184,7 +184,7 @@ class Reports(Case):
         page = self.page("latest")
         cells = page.sections["cells"]
         for steps in (3, 4, 5):
-            self.assertIn(f"slow.steps={steps}", cells)
+            self.assertIn(f"steps={steps}", cells)
         self.assertNotIn("first.text", cells)  # Equal in all.
         self.assertTrue(page.find("table", class_="sortable"))
         self.assertEqual(len(page.find("path", class_="line")), 3)

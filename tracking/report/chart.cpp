@@ -154,16 +154,6 @@ std::string hover_data(const Chart& chart, const Frame& frame) {
                                                          Json::error_handler_t::replace);
 }
 
-Markup legend(const Chart& chart) {
-  if (chart.series.size() < 2) return {};
-  Markup entries;
-  for (const Series& series : chart.series) {
-    entries += html(R"x(<span><i style="background:var(--s{})"></i>{}</span>)x",
-                    series.color % kColors, series.label);
-  }
-  return html(R"(<div class="legend">{}</div>)", entries);
-}
-
 }  // namespace
 
 std::vector<ChartPoint> thinned(const std::vector<ChartPoint>& points, std::size_t limit) {
@@ -189,6 +179,15 @@ std::vector<ChartPoint> thinned(const std::vector<ChartPoint>& points, std::size
   return out;
 }
 
+Markup draw_legend(const std::vector<Series>& series) {
+  Markup entries;
+  for (const Series& line : series) {
+    entries += html(R"x(<span><i style="background:var(--s{})"></i>{}</span>)x",
+                    line.color % kColors, line.label);
+  }
+  return html("<div class=\"legend\">{}</div>\n", entries);
+}
+
 Markup draw_chart(const Chart& chart) {
   Chart drawn = chart;
   std::erase_if(drawn.series, [](const Series& s) { return s.points.empty(); });
@@ -199,8 +198,9 @@ Markup draw_chart(const Chart& chart) {
   return html(R"(<figure class="chart"><figcaption>{}</figcaption>{})"
               R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}" data-chart="{}">{}</svg>)"
               "</figure>\n",
-              drawn.title, legend(drawn), kWidth, kHeight, drawn.title, hover_data(drawn, frame),
-              inside);
+              drawn.title,
+              drawn.legend && drawn.series.size() > 1 ? draw_legend(drawn.series) : Markup{},
+              kWidth, kHeight, drawn.title, hover_data(drawn, frame), inside);
 }
 
 }  // namespace cifarpipe::report

@@ -25,10 +25,13 @@ struct Chart {
   std::string x_label = "step";
   bool percent = false;  ///< Fractions, written as percentages.
   std::vector<Series> series;
+  bool legend = true;  ///< Of its own, where there are several lines.
 };
 
 inline constexpr int kColors = 8;
 
+/// What the colours of these lines mean.
+Markup draw_legend(const std::vector<Series>& series);
 /// A logarithmic axis where values are positive and span two decades. Empty series are left out.
 Markup draw_chart(const Chart& chart);
 

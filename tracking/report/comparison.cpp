@@ -32,6 +32,18 @@ std::vector<Difference> differences(const std::vector<Pairs>& runs) {
   return out;
 }
 
+std::string last_part(const std::string& key) {
+  return key.substr(key.rfind('.') + 1);
+}
+
+/// "train.lr" → "lr", unless another of them ends so.
+std::string short_name(const std::string& key, const std::vector<Difference>& all) {
+  const auto same = std::count_if(all.begin(), all.end(), [&](const Difference& d) {
+    return last_part(d.key) == last_part(key);
+  });
+  return same == 1 ? last_part(key) : key;
+}
+
 Markup head_row(std::string_view corner, const std::vector<std::string>& labels) {
   Markup out = html("<th>{}</th>", corner);
   for (std::size_t r = 0; r < labels.size(); ++r) {
@@ -136,15 +148,23 @@ std::vector<bool> best_of(const std::vector<std::optional<double>>& values, int 
 }
 
 std::vector<std::string> labels_of(const std::vector<RunData>& runs) {
-  std::vector<std::string> out;
-  for (const RunData& run : runs) {
-    out.push_back(run.row.record.cell ? *run.row.record.cell : run.row.record.name);
+  constexpr std::size_t kMostParts = 4;
+  std::vector<std::string> labels(runs.size());
+  const std::vector<Difference> varying = different_params(runs);
+  const bool cells = std::all_of(
+      runs.begin(), runs.end(), [](const RunData& run) { return run.row.record.cell.has_value(); });
+  if (cells && !varying.empty() && varying.size() <= kMostParts) {
+    for (const Difference& d : varying) {
+      const std::string name = short_name(d.key, varying);
+      for (std::size_t r = 0; r < runs.size(); ++r) {
+        labels[r] += fmt::format("{}{}={}", labels[r].empty() ? "" : " ", name, d.values[r]);
+      }
+    }
   }
-  // Cells of several sweeps may have one name.
-  std::set<std::string> all(out.begin(), out.end());
-  if (all.size() == out.size()) return out;
-  for (std::size_t r = 0; r < runs.size(); ++r) out[r] = runs[r].row.record.name;
-  return out;
+  // Repeats of one cell, or runs of any kind.
+  if (std::set<std::string>(labels.begin(), labels.end()).size() == runs.size()) return labels;
+  for (std::size_t r = 0; r < runs.size(); ++r) labels[r] = runs[r].row.record.name;
+  return labels;
 }
 
 Markup comparison_tables(const std::vector<RunData>& runs) {

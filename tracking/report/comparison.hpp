@@ -26,7 +26,7 @@ std::vector<bool> best_of(const std::vector<std::optional<double>>& values, int 
 Markup comparison_tables(const std::vector<RunData>& runs);
 /// Row a run: what varies between them and what they came to; sorts on a click.
 Markup cells_table(const std::vector<RunData>& cells, const std::vector<std::string>& labels);
-/// "train.lr=0.1" for a cell, else the name.
+/// For cells of one sweep what varies, "lr=0.1 optimizer=adam"; else the names.
 std::vector<std::string> labels_of(const std::vector<RunData>& runs);
 
 }  // namespace cifarpipe::report

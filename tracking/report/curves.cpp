@@ -93,7 +93,7 @@ Markup curves(const Source& source, const RunData& run) {
     auto found = std::find_if(charts.begin(), charts.end(),
                               [&](const Chart& c) { return c.title == title; });
     if (found == charts.end()) {
-      charts.push_back({title, step_name(run, metric.key), is_fraction(title), {}});
+      charts.push_back({title, step_name(run, metric.key), is_fraction(title), {}, true});
       found = charts.end() - 1;
     }
     const bool validation = is_validation(metric.key);
@@ -115,7 +115,8 @@ Markup overlaid_curves(const Source& source, const std::vector<RunData>& runs,
       auto found = std::find_if(charts.begin(), charts.end(),
                                 [&](const Chart& c) { return c.title == metric.key; });
       if (found == charts.end()) {
-        charts.push_back({metric.key, step_name(runs[r], metric.key), is_fraction(metric.key), {}});
+        charts.push_back(
+            {metric.key, step_name(runs[r], metric.key), is_fraction(metric.key), {}, false});
         found = charts.end() - 1;
       }
       found->series.push_back({labels[r],
@@ -125,7 +126,13 @@ Markup overlaid_curves(const Source& source, const std::vector<RunData>& runs,
   }
   std::vector<Markup> drawn;
   for (const Chart& chart : charts) drawn.push_back(draw_chart(chart));
-  return grid_of(drawn);
+  if (drawn.empty()) return {};
+  std::vector<Series> named;
+  for (std::size_t r = 0; r < runs.size(); ++r) {
+    named.push_back({labels[r], {}, static_cast<int>(r)});
+  }
+  Markup out = draw_legend(named);
+  return out += grid_of(drawn);
 }
 
 }  // namespace cifarpipe::report

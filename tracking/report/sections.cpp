@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pipeline/provenance.hpp"
 #include "tracking/report/words.hpp"
 
 namespace cifarpipe::report {
@@ -187,16 +188,19 @@ Markup environment_section(const RunData& run) {
 
 Markup reproduce_section(const RunData& run) {
   const RunRecord& record = run.row.record;
+  const bool sweep = run.stages.empty() && !run.children.empty();
+  const std::string& name = sweep ? run.children.front().record.name : record.name;
   Markup out = html(
-      "<p>Lays the recorded state out again, runs it, and compares every digest and every "
+      "<p>Lays the recorded state {}out again, runs it, and compares every digest and every "
       "metric:</p>\n{}",
-      code_block(fmt::format("cifarpipe reproduce {}", record.name)));
+      sweep ? "of a cell " : "", code_block(shell_line({"cifarpipe", "reproduce", name})));
   const std::string commit = run.fact("git.commit");
   if (run.row.command.empty()) return out;
   std::string by_hand;
   if (!commit.empty()) by_hand += fmt::format("git checkout {}\n", commit);
   if (!commit.empty() && !run.diff.empty()) {
-    by_hand += fmt::format("git apply \"$(cifarpipe runs path {})\"/changes.diff\n", record.name);
+    by_hand += fmt::format("git apply \"$({})\"/changes.diff\n",
+                           shell_line({"cifarpipe", "runs", "path", record.name}));
   }
   out += html("<p>Or by hand, as it was called:</p>\n{}", code_block(by_hand + run.row.command));
   out += html("<p class=\"dim\">Run {}, folder {}</p>\n", record.id,

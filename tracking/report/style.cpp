@@ -95,6 +95,8 @@ details[open] > summary { margin-bottom: 8px; }
 )css"
                                 R"css(
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 430px), 1fr)); gap: 26px 28px; }
+.scroll + .charts, .scroll + .legend { margin-top: 26px; }
+.legend + .charts { margin-top: 14px; }
 figure { margin: 0; }
 .chart { position: relative; min-width: 0; }
 .chart figcaption { font-size: 14px; font-weight: 600; }
@@ -188,6 +190,7 @@ ul.bars .num { color: var(--dim); text-align: right; white-space: nowrap; }
   figure, tr, .tile { break-inside: avoid; }
   h2, h3, summary { break-after: avoid; }
   .charts { grid-template-columns: 1fr 1fr; }
+  .two { grid-template-columns: minmax(0, 1.3fr) minmax(0, 1fr); }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 )css";

@@ -94,16 +94,19 @@ std::string machine_text(const RunData& run) {
   return cpu + (cores.empty() ? "" : ", " + cores + (cores == "1" ? " core" : " cores"));
 }
 
-/// Smaller is more telling.
-int rank_of(std::string_view key) {
+/// Smaller is more telling. `judged`: the stage is an evaluation; a training's own accuracy counts
+/// less than that.
+int rank_of(std::string_view key, bool judged) {
   const auto has = [&](std::string_view part) { return key.find(part) != std::string_view::npos; };
   if (key.starts_with("system/") || has("class_accuracy/") || key.ends_with("_low") ||
-      key.ends_with("_high"))
+      key.ends_with("_high")) {
     return 9;
-  if (key.ends_with("/accuracy")) return 0;
-  if (key.ends_with("val_accuracy")) return 1;
+  }
+  if (key.ends_with("/accuracy")) return judged ? 0 : 5;
+  if (key.ends_with("/val_accuracy")) return 1;
+  if (key.ends_with("/loss")) return judged ? 2 : 5;
+  if (key.ends_with("/val_loss")) return 2;
   if (key.ends_with("_f1") || key.ends_with("calibration_error")) return 3;
-  if (has("loss")) return 2;
   if (has("_per_second")) return 7;
   return goal_of(key) != 0 ? 4 : 6;
 }
@@ -116,11 +119,15 @@ std::vector<std::string> telling_metrics(const std::vector<const RunData*>& runs
   std::map<std::string, std::size_t> found_in;
   for (const RunData* run : runs) {
     for (const MetricSummary& metric : run->metrics) {
-      if (found_in[metric.key]++ == 0 && rank_of(metric.key) < 9) keys.push_back(metric.key);
+      if (found_in[metric.key]++ == 0) keys.push_back(metric.key);
     }
   }
+  const auto rank = [&](const std::string& key) {
+    return rank_of(key, found_in.count(key.substr(0, key.find('/')) + "/accuracy_low") > 0);
+  };
+  std::erase_if(keys, [&](const std::string& key) { return rank(key) == 9; });
   std::stable_sort(keys.begin(), keys.end(), [&](const std::string& a, const std::string& b) {
-    if (rank_of(a) != rank_of(b)) return rank_of(a) < rank_of(b);
+    if (rank(a) != rank(b)) return rank(a) < rank(b);
     return found_in[a] > found_in[b];
   });
   if (keys.size() > count) keys.resize(count);
