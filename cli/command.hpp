@@ -33,6 +33,8 @@ void add_config_command(CLI::App& app, Program& program);
 void add_stages_command(CLI::App& app, Program& program);
 void add_runs_command(CLI::App& app, Program& program);
 void add_sync_command(CLI::App& app, Program& program);
+void add_report_command(CLI::App& app, Program& program);
+void add_ui_command(CLI::App& app, Program& program);
 void add_export_run_command(CLI::App& app, Program& program);
 void add_gc_command(CLI::App& app, Program& program);
 void add_verify_command(CLI::App& app, Program& program);

@@ -122,6 +122,7 @@ std::string front_page(const CLI::App& app) {
   static const std::vector<Group> groups = {
       {"pipelines", {"run", "plan", "check", "config", "stages", "init"}},
       {"results", {"runs", "sync", "export-run", "gc", "verify"}},
+      {"results", {"runs", "report", "ui", "export-run", "gc", "verify"}},
       {"this machine", {"doctor", "completion"}},
   };
   std::string out =

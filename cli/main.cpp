@@ -25,6 +25,8 @@ void add_commands(CLI::App& app, Program& program) {
   add_init_command(app, program);
   add_runs_command(app, program);
   add_sync_command(app, program);
+  add_report_command(app, program);
+  add_ui_command(app, program);
   add_export_run_command(app, program);
   add_gc_command(app, program);
   add_verify_command(app, program);
