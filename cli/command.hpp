@@ -33,6 +33,7 @@ void add_config_command(CLI::App& app, Program& program);
 void add_stages_command(CLI::App& app, Program& program);
 void add_runs_command(CLI::App& app, Program& program);
 void add_export_run_command(CLI::App& app, Program& program);
+void add_reproduce_command(CLI::App& app, Program& program);
 void add_gc_command(CLI::App& app, Program& program);
 void add_verify_command(CLI::App& app, Program& program);
 void add_doctor_command(CLI::App& app, Program& program);

@@ -146,7 +146,7 @@ class Completer {
     if (name == "stages")
       return positionals_seen_ == 0 ? open_catalog(program_, {})->names() : Words{};
     if (name == "completion") return {"bash", "fish", "zsh"};
-    if (name == "export-run") return {"latest"};
+    if (name == "export-run" || name == "reproduce") return {"latest"};
     for (const CLI::Option* option : command_->get_options({})) {
       if (option->get_positional() && option->get_name(true) == "FILE")
         return {std::string(kFiles)};
@@ -166,7 +166,8 @@ class Completer {
       stages_of_file();
       return cells_;
     }
-    if (name == "runs" || name == "plugin-path" || name == "to") return {std::string(kFiles)};
+    if (name == "runs" || name == "plugin-path" || name == "to" || name == "dir")
+      return {std::string(kFiles)};
     return {};
   }
 
