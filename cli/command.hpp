@@ -36,6 +36,7 @@ void add_sync_command(CLI::App& app, Program& program);
 void add_report_command(CLI::App& app, Program& program);
 void add_ui_command(CLI::App& app, Program& program);
 void add_export_run_command(CLI::App& app, Program& program);
+void add_reproduce_command(CLI::App& app, Program& program);
 void add_gc_command(CLI::App& app, Program& program);
 void add_verify_command(CLI::App& app, Program& program);
 void add_doctor_command(CLI::App& app, Program& program);

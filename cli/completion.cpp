@@ -148,6 +148,7 @@ class Completer {
     if (name == "completion") return {"bash", "fish", "zsh"};
     if (name == "export-run" || name == "sync") return {"latest"};
     if (name == "export-run" || name == "report") return {"latest"};
+    if (name == "export-run" || name == "reproduce") return {"latest"};
     for (const CLI::Option* option : command_->get_options({})) {
       if (option->get_positional() && option->get_name(true) == "FILE")
         return {std::string(kFiles)};
@@ -172,6 +173,8 @@ class Completer {
     if (name == "runs" || name == "plugin-path" || name == "to" || name == "output") {
       return {std::string(kFiles)};
     }
+    if (name == "runs" || name == "plugin-path" || name == "to" || name == "dir")
+      return {std::string(kFiles)};
     return {};
   }
 

@@ -28,6 +28,7 @@ void add_commands(CLI::App& app, Program& program) {
   add_report_command(app, program);
   add_ui_command(app, program);
   add_export_run_command(app, program);
+  add_reproduce_command(app, program);
   add_gc_command(app, program);
   add_verify_command(app, program);
   add_doctor_command(app, program);

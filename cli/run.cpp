@@ -78,6 +78,24 @@ std::vector<std::pair<std::string, std::string>> parse_tags(const std::vector<st
   return tags;
 }
 
+/// What `reproduce` needs to lay the state out again.
+void add_git_facts(GitState git, const std::string& file, RunBookOptions& options) {
+  if (git.commit.empty()) return;
+  options.facts = {{"git.commit", git.commit},
+                   {"git.branch", git.branch},
+                   {"git.dirty", git.dirty ? "true" : "false"},
+                   {"git.top", git.top}};
+  if (!git.remote.empty()) options.facts.emplace_back("git.remote", git.remote);
+  std::error_code ec;
+  const auto inside = std::filesystem::relative(file, git.top, ec);
+  if (!ec && !inside.empty()) options.facts.emplace_back("git.file", inside.generic_string());
+  options.diff = redacted(git.diff, options.secrets);
+  if (options.diff != git.diff) {
+    git.missing += git.missing.empty() ? "secrets, covered" : "; secrets, covered";
+  }
+  if (!git.missing.empty()) options.facts.emplace_back("git.missing", git.missing);
+}
+
 RunBookOptions book_options(const Program& program, const RunArguments& arguments,
                             const Configuration& configuration, const Machine& machine) {
   RunBookOptions options;
@@ -90,14 +108,8 @@ RunBookOptions book_options(const Program& program, const RunArguments& argument
   line.insert(line.end(), program.arguments.begin(), program.arguments.end());
   options.command = redacted(shell_line(line), options.secrets);
   const auto folder = std::filesystem::absolute(configuration.file).parent_path();
-  const GitState git = git_state(folder);
-  if (!git.commit.empty()) {
-    options.facts = {{"git.commit", git.commit},
-                     {"git.branch", git.branch},
-                     {"git.dirty", git.dirty ? "true" : "false"}};
-    if (!git.remote.empty()) options.facts.emplace_back("git.remote", git.remote);
-    options.diff = redacted(git.diff, options.secrets);
-  }
+  add_git_facts(git_state(folder, std::filesystem::absolute(program.runs_dir)), configuration.file,
+                options);
   for (auto& fact : machine_facts(machine)) options.facts.push_back(std::move(fact));
   options.facts.emplace_back("cifarpipe", CIFARPIPE_VERSION);
   for (const Cell& cell : configuration.cells) {

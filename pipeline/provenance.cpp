@@ -6,16 +6,43 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <optional>
+
+#include "pipeline/untracked.hpp"
 
 extern char** environ;
 
 namespace cifarpipe {
 namespace {
 
-/// What `git arguments…` prints, or nothing if it fails.
-std::optional<std::string> git(const std::filesystem::path& folder,
-                               std::vector<std::string> arguments) {
+/// The changes of tracked files, without what the settings of whoever calls would make of them.
+void add_changes(GitState& state) {
+  constexpr std::size_t kMost = 16'000'000;  // More than anybody writes; less than a data set.
+  std::vector<std::string> diff = {
+      "-c",         "diff.noprefix=false", "-c",           "diff.mnemonicPrefix=false",
+      "-c",         "diff.relative=false", "diff",         "HEAD",
+      "--no-color", "--no-ext-diff",       "--no-textconv"};
+  std::vector<std::string> binary = diff;
+  binary.emplace_back("--binary");
+  auto changes = run_git(state.top, binary, kMost);
+  if (!changes) {
+    changes = run_git(state.top, diff, kMost);
+    if (!changes) state.missing = "changes of more than 16 MB";
+  }
+  state.dirty = !changes || !changes->empty();
+  state.diff = without_unsafe_parts(changes.value_or(""), state.missing);
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  if (from.empty()) return;
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
+    text.replace(at, from.size(), to);
+  }
+}
+
+}  // namespace
+
+std::optional<std::string> run_git(const std::filesystem::path& folder,
+                                   std::vector<std::string> arguments, std::size_t most) {
   arguments.insert(arguments.begin(), {"git", "-C", folder.string()});
   std::vector<char*> argv;
   for (std::string& a : arguments) argv.push_back(a.data());
@@ -35,7 +62,8 @@ std::optional<std::string> git(const std::filesystem::path& folder,
   if (error == 0) {
     char buffer[65536];
     ssize_t n = 0;
-    while ((n = read(ends[0], buffer, sizeof(buffer))) > 0 || (n < 0 && errno == EINTR)) {
+    while (out.size() <= most &&
+           ((n = read(ends[0], buffer, sizeof(buffer))) > 0 || (n < 0 && errno == EINTR))) {
       if (n > 0) out.append(buffer, static_cast<std::size_t>(n));
     }
   }
@@ -44,34 +72,28 @@ std::optional<std::string> git(const std::filesystem::path& folder,
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return std::nullopt;
+  // One that had more to say was ended by the closed pipe.
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || out.size() > most) return std::nullopt;
   return out;
 }
 
-std::string trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
-}
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  if (from.empty()) return;
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-    text.replace(at, from.size(), to);
-  }
-}
-
-}  // namespace
-
-GitState git_state(const std::filesystem::path& folder) {
+GitState git_state(const std::filesystem::path& folder, const std::filesystem::path& except) {
   GitState state;
-  const auto commit = git(folder, {"rev-parse", "HEAD"});
-  if (!commit) return state;
-  state.commit = trimmed(*commit);
-  state.branch = trimmed(git(folder, {"rev-parse", "--abbrev-ref", "HEAD"}).value_or(""));
-  state.remote =
-      without_userinfo(trimmed(git(folder, {"remote", "get-url", "origin"}).value_or("")));
-  state.diff = git(folder, {"diff", "HEAD"}).value_or("");
-  state.dirty = !state.diff.empty();
+  const auto head =
+      run_git(folder, {"rev-parse", "--show-toplevel", "HEAD", "--abbrev-ref", "HEAD"});
+  const std::vector<std::string> lines = head ? printable_lines(*head) : std::vector<std::string>{};
+  if (lines.size() != 3) return state;
+  state.top = lines[0];
+  state.commit = lines[1];
+  state.branch = lines[2];
+  const auto remote = run_git(folder, {"remote", "get-url", "origin"});
+  if (remote) state.remote = without_userinfo(printable_lines(*remote).front());
+  add_changes(state);
+  UntrackedFiles untracked = untracked_files(state.top, except);
+  state.diff += untracked.patch;
+  if (!untracked.left_out.empty()) {
+    state.missing += (state.missing.empty() ? "" : "; ") + untracked.left_out;
+  }
   return state;
 }
 

@@ -2,7 +2,9 @@
 // since, the command line, the host. Secrets never get this far in clear. Stateless: any thread.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,12 +15,23 @@ struct GitState {
   std::string commit;  ///< Empty: no git repository, or no git.
   std::string branch;
   std::string remote;  ///< URL of "origin", without user-info; empty: none.
-  bool dirty = false;
-  std::string diff;  ///< Of tracked files against the commit.
+  std::string top;     ///< The repository's uppermost folder, absolute.
+  bool dirty = false;  ///< Tracked files are not as in the commit.
+  /// What `git apply` turns the commit's files into these with: changes of tracked files, and small
+  /// untracked text files as new ones (untracked.hpp).
+  std::string diff;
+  std::string missing;  ///< What of the state is not in `diff`, for people; empty: nothing.
 };
 
 /// Asks git about the repository that `folder` is in. Never fails: nothing known is an answer.
-GitState git_state(const std::filesystem::path& folder);
+/// Untracked files below `except` (the store, which may lie in the repository) do not count.
+GitState git_state(const std::filesystem::path& folder, const std::filesystem::path& except = {});
+
+/// What `git -C folder arguments…` prints; nothing if it fails, prints more than `most` bytes, or
+/// is not there. Its errors are not heard, its input is empty.
+std::optional<std::string> run_git(const std::filesystem::path& folder,
+                                   std::vector<std::string> arguments,
+                                   std::size_t most = 64'000'000);
 
 /// The user-info of URLs replaced: "https://***@host/…".
 std::string without_userinfo(std::string_view text);

@@ -31,6 +31,23 @@ std::vector<std::size_t> linked_owner(const Cell& cell) {
   return owner;
 }
 
+/// What a stage reads from outside of its run: content digests of files and folders, results of
+/// earlier runs.
+void add_data_facts(const StageInstance& stage, const Job& job,
+                    std::vector<std::pair<std::string, std::string>>& facts) {
+  for (const auto& [param, digest] : job.parts.path_digests) {
+    const Value* path = find_value(stage.params, param);
+    facts.emplace_back(
+        fmt::format("data.{}.{}", stage.name, param),
+        fmt::format("sha256:{} {}", digest, path ? std::get<std::string>(*path) : ""));
+  }
+  for (const JobInput& input : job.inputs) {
+    if (input.producer != JobInput::kEarlierRun) continue;
+    facts.emplace_back(fmt::format("input.{}.{}", stage.name, input.port),
+                       fmt::format("{}.{}", input.earlier.key, input.earlier.generation));
+  }
+}
+
 std::string status_word(RunStatus status) {
   return status == RunStatus::failed ? "failed" : "killed";
 }
@@ -229,6 +246,7 @@ std::vector<std::pair<std::string, std::string>> RunBook::facts_of(const Entry& 
           fmt::format("{} {} {} thread{}", parts.numerics.device, parts.numerics.precision,
                       parts.numerics.threads, parts.numerics.threads == 1 ? "" : "s"));
     }
+    add_data_facts(stage, graph_.jobs[graph_.cell_jobs[entry.cell][s]], facts);
   }
   return facts;
 }

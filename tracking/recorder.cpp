@@ -57,8 +57,18 @@ std::vector<RunRecord> SqliteRecorder::runs_where(const std::string& condition,
   Statement rows(db_, fmt::format("SELECT {} FROM run {}", kRunColumns, condition));
   std::vector<RunRecord> runs;
   rows.with(value);
-  while (rows.step()) runs.push_back(run_from_row(rows));
+  while (rows.step()) runs.push_back(found_here(run_from_row(rows)));
   return runs;
+}
+
+RunRecord SqliteRecorder::found_here(RunRecord run) const {
+  const std::filesystem::path recorded(run.folder);
+  const std::filesystem::path root = db_.file().parent_path();
+  if (recorded.parent_path() == root) return run;
+  std::error_code error;
+  const std::filesystem::path here = root / recorded.filename();
+  if (std::filesystem::is_directory(here, error)) run.folder = here.string();
+  return run;
 }
 
 std::optional<RunRecord> SqliteRecorder::find_run(const std::string& identity,
@@ -67,7 +77,7 @@ std::optional<RunRecord> SqliteRecorder::find_run(const std::string& identity,
                           "WHERE identity = ? AND forced = ? AND deleted_ms IS NULL "
                           "ORDER BY number DESC LIMIT 1");
   if (!rows.with(identity, forced).step()) return std::nullopt;
-  return run_from_row(rows);
+  return found_here(run_from_row(rows));
 }
 
 RunRecord SqliteRecorder::resolve_run(const std::string& run) {

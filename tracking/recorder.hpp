@@ -82,6 +82,9 @@ class SqliteRecorder : public Recorder {
                 const std::vector<std::pair<std::string, std::string>>& tags);
   std::string free_name(const std::string& wanted, const std::string& except_id);
   std::vector<RunRecord> runs_where(const std::string& condition, const std::string& value);
+  /// A run's folder lies beside the database, also where the store is mounted elsewhere (in a
+  /// container) or has been moved: that is where its `alive` file is looked for.
+  RunRecord found_here(RunRecord run) const;
   /// What one store_points brings of one metric.
   struct NewPoints {
     void add(const RingPoint& point);

@@ -34,6 +34,7 @@ CREATE VIEW run_stages AS SELECT run.id AS run_id, run.name AS run, run_stage.na
 CREATE VIEW run_metrics AS SELECT run.id AS run_id, run.name AS run,
   run_stage.name || '/' || metric.name AS key, step,
   strftime('%Y-%m-%d %H:%M:%f', time_ms / 1000.0, 'unixepoch') AS time, time_ms, value,
+  kind = 1 AS is_nan,
   CASE kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END AS not_finite
   FROM run JOIN run_stage ON run_stage.run_id = run.id
   JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation
@@ -42,6 +43,7 @@ CREATE VIEW run_metrics AS SELECT run.id AS run_id, run.name AS run,
 
 CREATE VIEW run_metric_summary AS SELECT run.id AS run_id, run.name AS run,
   run_stage.name || '/' || metric.name AS key, points, last,
+  last_kind = 1 AS is_nan,
   CASE last_kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END AS last_not_finite,
   last_step AS step, minimum AS min, maximum AS max
   FROM run JOIN run_stage ON run_stage.run_id = run.id

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Kills a small pipeline at random moments, goes on with the same command, and compares everything
-with an undisturbed run: output digests, metric points, statuses.
+with an undisturbed run: output digests, metric points, parameters, statuses. A stage that was
+finished before the kill is not made again.
 
     kills.py [COUNT] [--seed N] [--config FILE]
 
@@ -39,28 +40,44 @@ def disturb(process, way):
         pass
 
 
+def parameters(store):
+    return store.json("runs", "show", "latest")["params"]
+
+
+def finished(store):
+    """The stages that are done, with the result of each and when it was made."""
+    return store.query("SELECT stage, key, generation, results.attempts, published FROM run_stages "
+                       "JOIN results USING (key, generation) WHERE status = 'finished' ORDER BY 1")
+
+
 def undisturbed(config, extra):
-    """Digests, metrics and seconds; of the second of two runs, since the first one reads the disk."""
+    """Digests, metrics, parameters and seconds; of the second of two runs, since the first one reads the disk."""
     for _ in range(2):
         with Store() as store:
             begin = time.monotonic()
             store.run("run", config, *extra, expect=0)
             seconds = time.monotonic() - begin
-            outcome = store.digests(), store.metrics(), seconds
+            outcome = store.digests(), store.metrics(), parameters(store), seconds
     return outcome
 
 
 def check_after(store, reference, config, extra):
     """The same command goes on and ends like the undisturbed run; the problems found."""
     problems = []
+    before = finished(store)
     result = store.run("run", config, *extra)
     if result.code != 0:
         return [f"going on failed: {result!r}"]
-    digests, metrics, _ = reference
+    digests, metrics, params, _ = reference
     if store.digests() != digests:
         problems.append("output digests differ")
     if store.metrics() != metrics:
         problems.append(f"metrics differ:\n  {store.metrics()}\n  {metrics}")
+    if parameters(store) != params:
+        problems.append(f"parameters differ: {parameters(store)}")
+    lost = [row for row in before if row not in finished(store)]
+    if lost:
+        problems.append(f"finished stages were made again: {lost}")
     rows = store.json("runs", "list")
     if len(rows) != 1:
         problems.append(f"{len(rows)} rows instead of one")
@@ -80,7 +97,7 @@ def main():
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     references = {name: undisturbed(arguments.config, extra) for name, extra in VARIANTS.items()}
-    length = max(reference[2] for reference in references.values())
+    length = max(reference[3] for reference in references.values())
     print(f"an undisturbed run takes {length:.2f} s")
     failures = 0
     caught = collections.Counter()

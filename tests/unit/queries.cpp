@@ -179,17 +179,18 @@ BOOST_AUTO_TEST_CASE(views) {
              10) ==
       "first|train|cached|finished|k1|0|1|10|20|30;second|train|cached|finished|k1|0|1|10|20|30");
   BOOST_TEST(answer(db,
-                    "SELECT step, time, value, not_finite FROM run_metrics WHERE run = 'one' AND "
-                    "key = 'second/loss' ORDER BY step",
-                    4) ==
-             "1|1970-01-01 00:00:00.011|0.5|NULL;2|1970-01-01 00:00:00.012|0.25|NULL;"
-             "3|1970-01-01 00:00:00.013|NULL|nan");
+                    "SELECT step, time, value, not_finite, is_nan FROM run_metrics WHERE "
+                    "run = 'one' AND key = 'second/loss' ORDER BY step",
+                    5) ==
+             "1|1970-01-01 00:00:00.011|0.5|NULL|0;2|1970-01-01 00:00:00.012|0.25|NULL|0;"
+             "3|1970-01-01 00:00:00.013|NULL|nan|1");
   BOOST_TEST(answer(db, "SELECT count(*) FROM run_metrics WHERE value < 9 OR value >= 9", 1) ==
              "6");
   BOOST_TEST(answer(db,
-                    "SELECT key, points, last, last_not_finite, step, min, max FROM "
+                    "SELECT key, points, last, is_nan, last_not_finite, step, min, max FROM "
                     "run_metric_summary WHERE key LIKE 'first/%'",
-                    7) == "first/loss|3|NULL|nan|3|0.25|0.5;first/val/acc|1|0.75|NULL|3|0.75|0.75");
+                    8) ==
+             "first/loss|3|NULL|1|nan|3|0.25|0.5;first/val/acc|1|0.75|0|NULL|3|0.75|0.75");
   BOOST_TEST(answer(db, "SELECT key, uses, published, files, bytes FROM results", 5) ==
              "k1|train|1970-01-01 00:00:00|2|7");
   BOOST_TEST(answer(db, "SELECT port, path, size, sha256 FROM outputs", 4) ==

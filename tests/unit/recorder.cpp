@@ -372,6 +372,18 @@ BOOST_AUTO_TEST_CASE(only_runs_without_a_process_are_reaped) {
   BOOST_TEST((recorder.resolve_run("dead").status == RunStatus::killed));
 }
 
+BOOST_AUTO_TEST_CASE(a_live_run_of_a_store_that_lies_elsewhere_now) {
+  // Recorded by a process that sees the store at another path: in a container, or before a move.
+  NewRun run = new_run("aa11", "live");
+  run.folder = "/another/place/a-run";
+  recorder.create_run(run);
+  const RunFolder held = RunFolder::open(dir / "a-run");
+  BOOST_TEST(recorder.resolve_run("live").folder == (dir / "a-run").string());
+  BOOST_TEST(recorder.find_run(run.identity, run.forced)->folder == (dir / "a-run").string());
+  reap_dead_runs(recorder);
+  BOOST_TEST((recorder.resolve_run("live").status == RunStatus::running));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
