@@ -146,9 +146,9 @@ class Completer {
     if (name == "stages")
       return positionals_seen_ == 0 ? open_catalog(program_, {})->names() : Words{};
     if (name == "completion") return {"bash", "fish", "zsh"};
-    if (name == "export-run" || name == "sync") return {"latest"};
-    if (name == "export-run" || name == "report") return {"latest"};
-    if (name == "export-run" || name == "reproduce") return {"latest"};
+    if (name == "export-run" || name == "sync" || name == "report" || name == "reproduce") {
+      return {"latest"};
+    }
     for (const CLI::Option* option : command_->get_options({})) {
       if (option->get_positional() && option->get_name(true) == "FILE")
         return {std::string(kFiles)};
@@ -169,12 +169,9 @@ class Completer {
       return cells_;
     }
     if (name == "to" && command_->get_name() == "sync") return {};
-    if (name == "runs" || name == "plugin-path" || name == "to") return {std::string(kFiles)};
-    if (name == "runs" || name == "plugin-path" || name == "to" || name == "output") {
-      return {std::string(kFiles)};
+    for (const char* path : {"runs", "plugin-path", "to", "output", "dir"}) {
+      if (name == path) return {std::string(kFiles)};
     }
-    if (name == "runs" || name == "plugin-path" || name == "to" || name == "dir")
-      return {std::string(kFiles)};
     return {};
   }
 
