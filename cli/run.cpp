@@ -10,8 +10,10 @@
 #include "cli/help.hpp"
 #include "cli/progress.hpp"
 #include "cli/session.hpp"
+#include "pipeline/environment.hpp"
 #include "pipeline/provenance.hpp"
 #include "pipeline/supervisor.hpp"
+#include "tracking/recorder.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -49,16 +51,16 @@ void allow_many_files() {
   }
 }
 
-std::vector<std::string> secrets_of(const Configuration& configuration) {
-  std::vector<std::string> secrets;
+/// What this command must never write down.
+Secrets secrets_of(const Program& program, const Configuration& configuration) {
+  Secrets secrets = program.secrets;
   for (const Cell& cell : configuration.cells) {
     for (const StageInstance& stage : cell.stages) {
       for (const auto& [name, value] : stage.params) {
         const FieldInfo* field = stage.type->description.params.find(name);
+        if (field == nullptr || !field->secret) continue;
         const auto* text = std::get_if<std::string>(&value);
-        if (field != nullptr && field->secret && text != nullptr && text->size() >= 4) {
-          secrets.push_back(*text);
-        }
+        secrets.add_parameter(stage.name, name, text != nullptr ? *text : to_text(value));
       }
     }
   }
@@ -77,26 +79,37 @@ std::vector<std::pair<std::string, std::string>> parse_tags(const std::vector<st
   return tags;
 }
 
+/// The command line as it can be shown.
+std::string again(const Program& program, const Secrets& secrets) {
+  std::vector<std::string> line = {"cifarpipe"};
+  line.insert(line.end(), program.arguments.begin(), program.arguments.end());
+  return shell_line(secrets.redacted_arguments(std::move(line)));
+}
+
 RunBookOptions book_options(const Program& program, const RunArguments& arguments,
                             const Configuration& configuration, const Machine& machine) {
   RunBookOptions options;
   options.new_run = arguments.new_run;
-  if (!arguments.name.empty()) options.name = arguments.name;
-  if (!arguments.note.empty()) options.note = arguments.note;
+  options.secrets = secrets_of(program, configuration);
+  if (!arguments.name.empty()) options.name = options.secrets.redacted(arguments.name);
+  if (!arguments.note.empty()) options.note = options.secrets.redacted(arguments.note);
   options.tags = parse_tags(arguments.tags);
-  options.secrets = secrets_of(configuration);
-  std::vector<std::string> line = {"cifarpipe"};
-  line.insert(line.end(), program.arguments.begin(), program.arguments.end());
-  options.command = redacted(shell_line(line), options.secrets);
+  options.command = again(program, options.secrets);
   const auto folder = std::filesystem::absolute(configuration.file).parent_path();
   const GitState git = git_state(folder);
   if (!git.commit.empty()) {
     options.facts = {{"git.commit", git.commit},
                      {"git.branch", git.branch},
                      {"git.dirty", git.dirty ? "true" : "false"}};
-    options.diff = redacted(git.diff, options.secrets);
+    options.diff = options.secrets.redacted(git.diff, TextKind::code);
+  }
+  if (std::string url = repository_url(folder); !url.empty()) {
+    options.facts.emplace_back("git.url", without_userinfo(url));
   }
   for (auto& fact : machine_facts(machine)) options.facts.push_back(std::move(fact));
+  for (auto& fact : environment_facts(Nvml::open().get())) {
+    options.facts.push_back(std::move(fact));
+  }
   options.facts.emplace_back("cifarpipe", CIFARPIPE_VERSION);
   for (const Cell& cell : configuration.cells) {
     for (const StageInstance& stage : cell.stages) {
@@ -138,12 +151,6 @@ std::uint64_t worker_memory(const Machine& machine) {
   return machine.cuda_devices.empty() ? machine.memory_bytes / 10 * 9 : 0;
 }
 
-std::string again(const Program& program) {
-  std::vector<std::string> line = {"cifarpipe"};
-  line.insert(line.end(), program.arguments.begin(), program.arguments.end());
-  return shell_line(line);
-}
-
 /// On stdout: one line a finished run. On stderr: where to look next, or how to go on.
 void report(const Program& program, const RunArguments& arguments, const RunBook& book,
             int exit_code) {
@@ -172,7 +179,7 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
       break;
     }
   }
-  fmt::print(stderr, "to go on: {}\n", again(program));
+  fmt::print(stderr, "to go on: {}\n", again(program, book.secrets()));
 }
 
 /// The recorded results of a run that was finished before, as if its stages had just been looked
@@ -233,15 +240,18 @@ int run(const Program& program, const RunArguments& arguments) {
                                                   : Verbosity::normal;
   const auto observer =
       arguments.json ? make_json_progress() : make_text_progress(verbosity, live, program.color);
+  SupervisorOptions options;
+  options.system_metrics = sampler_options(
+      loaded.configuration, [](const char* name) -> const char* { return std::getenv(name); });
   RunBook book(loaded.configuration, graph, planner, session.store(), session.recorder(), *observer,
                book_options(program, arguments, loaded.configuration, world.machine));
+  session.sqlite().keep_out(book.secrets());
   if (const int signal = open_runs(book, *observer); signal != 0) return 128 + signal;
   if (book.all_finished()) {
     show_finished(loaded.configuration, book, session.recorder(), session.store(), *observer);
     report(program, arguments, book, 0);
     return 0;
   }
-  SupervisorOptions options;
   options.slots = arguments.slots;
   options.keep_going = arguments.keep_going;
   options.accept_code = arguments.accept_code;

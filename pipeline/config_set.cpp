@@ -172,7 +172,7 @@ class Sets {
     const std::string& root = a.path[0].text;
     const std::string& last = a.path.back().text;
     const bool text =
-        root == "cache" || root == "tracking" ||
+        root == "cache" || (root == "tracking" && a.path.size() > 2) ||
         (root == "pipeline" && (last == "name" || last == "description")) ||
         (root == "stages" && a.path.size() == 3 && (last == "uses" || last == "experiment")) ||
         (root == "stages" && a.path.size() == 4 && a.path[2].text == "inputs");

@@ -19,11 +19,8 @@ struct GitState {
 /// Asks git about the repository that `folder` is in. Never fails: nothing known is an answer.
 GitState git_state(const std::filesystem::path& folder);
 
-/// The user-info of URLs replaced: "https://***@host/…".
-std::string without_userinfo(std::string_view text);
-
-/// `text` with each of `secrets` replaced by "***" and user-info taken out of URLs.
-std::string redacted(std::string_view text, const std::vector<std::string>& secrets);
+/// The address of the repository's origin, as git has it; "" if there is none.
+std::string repository_url(const std::filesystem::path& folder);
 
 /// What a plugin says, fit for a terminal and a log: control characters as '?', one line a line.
 std::vector<std::string> printable_lines(std::string_view text);

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
+
 #include "pipeline/error.hpp"
 #include "tracking/views.hpp"
 
 namespace cifarpipe {
 namespace {
-
-constexpr int kVersion = 1;  // One higher for each step below, also when only a view changes.
 
 // Points are plain rows: no compression, nothing to unpack. kind: 0 finite, 1 NaN, 2 inf, 3 -inf;
 // value is NULL unless finite, so that `value < x` never matches what is not a number. A point
@@ -62,6 +62,21 @@ CREATE TABLE file_digest (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns
   inode INTEGER NOT NULL, sha256 TEXT NOT NULL) STRICT, WITHOUT ROWID;
 )";
 
+// System metrics: points of a run itself, of which none is ever superseded, and their summaries.
+constexpr const char* kVersion3 = R"(
+CREATE TABLE run_point (run_id TEXT NOT NULL, metric_id INTEGER NOT NULL, step INTEGER NOT NULL,
+  time_ms INTEGER NOT NULL, value REAL, kind INTEGER NOT NULL,
+  PRIMARY KEY (run_id, metric_id, step)) STRICT, WITHOUT ROWID;
+CREATE TABLE run_point_summary (run_id TEXT NOT NULL, metric_id INTEGER NOT NULL,
+  points INTEGER NOT NULL, last REAL, last_kind INTEGER NOT NULL, last_step INTEGER NOT NULL,
+  last_time_ms INTEGER NOT NULL, minimum REAL, maximum REAL,
+  PRIMARY KEY (run_id, metric_id)) STRICT, WITHOUT ROWID;
+)";
+
+// A version is the number of steps, of which there is one more also when only a view changes.
+constexpr const char* kSteps[] = {kVersion1, "", kVersion3};
+constexpr int kVersion = static_cast<int>(std::size(kSteps));
+
 int version_of(Database& db) {
   Statement statement(db, "PRAGMA user_version");
   statement.step();
@@ -89,8 +104,8 @@ void migrate(Database& db) {
                   ErrorKind::environment);
     }
     tables.reset();
-    db.execute(kVersion1);
   }
+  for (int step = version; step < kVersion; ++step) db.execute(kSteps[step]);
   db.execute(kDropViews);
   db.execute(kViews);
   db.execute(fmt::format("PRAGMA user_version = {}", kVersion).c_str());
