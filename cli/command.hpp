@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/secrets.hpp"
+
 namespace CLI {
 class App;
 }
@@ -19,6 +21,7 @@ struct Program {
   std::vector<std::string> arguments;               ///< As typed, without the program's name.
   std::string runs_dir;                             ///< --runs, else CIFARPIPE_RUNS, else "runs".
   std::vector<std::filesystem::path> plugin_paths;  ///< --plugin-path, in order.
+  Secrets secrets;                                  ///< Of the environment: not in any message.
   bool color = false;  ///< stderr is a terminal and NO_COLOR is not set.
   /// What the chosen subcommand does; returns the exit code. Set by its parser callback; throws
   /// Error, whose kind becomes the exit code.

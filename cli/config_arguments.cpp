@@ -47,7 +47,9 @@ LoadedConfig load_config(const Program& program, const ConfigArguments& argument
   }
   Diagnostics diagnostics;
   auto configuration = load_configuration(arguments.file, sets, *loaded.catalog, diagnostics);
-  if (!diagnostics.all().empty()) fmt::print(stderr, "{}", diagnostics.render(program.color));
+  if (!diagnostics.all().empty()) {
+    fmt::print(stderr, "{}", program.secrets.redacted(diagnostics.render(program.color)));
+  }
   if (!configuration) throw Error("", static_cast<ErrorKind>(diagnostics.exit_code()));
   loaded.configuration = std::move(*configuration);
   warn_about_other_plugins(*loaded.catalog, loaded.configuration);

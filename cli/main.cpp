@@ -63,26 +63,28 @@ Program program_as_called(int argc, char** argv) {
   const char* runs = std::getenv("CIFARPIPE_RUNS");
   program.runs_dir = runs != nullptr && *runs != '\0' ? runs : "runs";
   program.color = wants_color();
+  program.secrets = Secrets::of_environment();
   return program;
 }
 
-int complain(std::string_view message, int code, bool color) {
+int complain(const Program& program, std::string_view message, int code) {
+  const bool color = program.color;
   if (!message.empty()) {
     fmt::print(stderr, "cifarpipe: {}error:{} {}\n", color ? "\x1b[31;1m" : "",
-               color ? "\x1b[0m" : "", message);
+               color ? "\x1b[0m" : "", program.secrets.redacted(message));
   }
   return code;
 }
 
 // An Error that points at a place prints like the checks do.
-int complain(const Error& error, bool color) {
+int complain(const Program& program, const Error& error) {
   const std::string_view what = error.what();
   if (!error.place() || !error.place()->known() || what.empty()) {
-    return complain(what, error.exit_code(), color);
+    return complain(program, what, error.exit_code());
   }
   Diagnostics diagnostics;
-  diagnostics.error(*error.place(), std::string(what));
-  fmt::print(stderr, "{}", diagnostics.render(color));
+  diagnostics.error(*error.place(), what);
+  fmt::print(stderr, "{}", program.secrets.redacted(diagnostics.render(program.color)));
   return error.exit_code();
 }
 
@@ -95,7 +97,7 @@ int parse(CLI::App& app, Program& program, int argc, char** argv) {
   } catch (const CLI::Success& help) {  // CallForHelp, of whichever command.
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    return complain(usage_problem(app, error), static_cast<int>(ErrorKind::usage), program.color);
+    return complain(program, usage_problem(app, error), static_cast<int>(ErrorKind::usage));
   }
   if (!program.action) {
     fmt::print(stderr, "{}", front_page(app));
@@ -108,9 +110,9 @@ int act(const Program& program) {
   try {
     return program.action();
   } catch (const Error& error) {
-    return complain(error, program.color);
+    return complain(program, error);
   } catch (const std::exception& error) {
-    return complain(error.what(), static_cast<int>(ErrorKind::environment), program.color);
+    return complain(program, error.what(), static_cast<int>(ErrorKind::environment));
   }
 }
 
@@ -130,8 +132,8 @@ int run(int argc, char** argv) {
     code = act(program);
   }
   if (std::fflush(stdout) != 0 && errno != EPIPE) {
-    return complain(fmt::format("cannot write the output: {}", std::strerror(errno)),
-                    static_cast<int>(ErrorKind::environment), program.color);
+    return complain(program, fmt::format("cannot write the output: {}", std::strerror(errno)),
+                    static_cast<int>(ErrorKind::environment));
   }
   return code;
 }

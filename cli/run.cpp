@@ -11,8 +11,10 @@
 #include "cli/progress.hpp"
 #include "cli/run_mirror.hpp"
 #include "cli/session.hpp"
+#include "pipeline/environment.hpp"
 #include "pipeline/provenance.hpp"
 #include "pipeline/supervisor.hpp"
+#include "tracking/recorder.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -50,16 +52,16 @@ void allow_many_files() {
   }
 }
 
-std::vector<std::string> secrets_of(const Configuration& configuration) {
-  std::vector<std::string> secrets;
+/// What this command must never write down.
+Secrets secrets_of(const Program& program, const Configuration& configuration) {
+  Secrets secrets = program.secrets;
   for (const Cell& cell : configuration.cells) {
     for (const StageInstance& stage : cell.stages) {
       for (const auto& [name, value] : stage.params) {
         const FieldInfo* field = stage.type->description.params.find(name);
+        if (field == nullptr || !field->secret) continue;
         const auto* text = std::get_if<std::string>(&value);
-        if (field != nullptr && field->secret && text != nullptr && text->size() >= 4) {
-          secrets.push_back(*text);
-        }
+        secrets.add_parameter(stage.name, name, text != nullptr ? *text : to_text(value));
       }
     }
   }
@@ -89,28 +91,36 @@ void add_git_facts(GitState git, const std::string& file, RunBookOptions& option
   std::error_code ec;
   const auto inside = std::filesystem::relative(file, git.top, ec);
   if (!ec && !inside.empty()) options.facts.emplace_back("git.file", inside.generic_string());
-  options.diff = redacted(git.diff, options.secrets);
+  options.diff = options.secrets.redacted(git.diff, TextKind::code);
   if (options.diff != git.diff) {
     git.missing += git.missing.empty() ? "secrets, covered" : "; secrets, covered";
   }
   if (!git.missing.empty()) options.facts.emplace_back("git.missing", git.missing);
 }
 
+/// The command line as it can be shown.
+std::string again(const Program& program, const Secrets& secrets) {
+  std::vector<std::string> line = {"cifarpipe"};
+  line.insert(line.end(), program.arguments.begin(), program.arguments.end());
+  return shell_line(secrets.redacted_arguments(std::move(line)));
+}
+
 RunBookOptions book_options(const Program& program, const RunArguments& arguments,
                             const Configuration& configuration, const Machine& machine) {
   RunBookOptions options;
   options.new_run = arguments.new_run;
-  if (!arguments.name.empty()) options.name = arguments.name;
-  if (!arguments.note.empty()) options.note = arguments.note;
+  options.secrets = secrets_of(program, configuration);
+  if (!arguments.name.empty()) options.name = options.secrets.redacted(arguments.name);
+  if (!arguments.note.empty()) options.note = options.secrets.redacted(arguments.note);
   options.tags = parse_tags(arguments.tags);
-  options.secrets = secrets_of(configuration);
-  std::vector<std::string> line = {"cifarpipe"};
-  line.insert(line.end(), program.arguments.begin(), program.arguments.end());
-  options.command = redacted(shell_line(line), options.secrets);
+  options.command = again(program, options.secrets);
   const auto folder = std::filesystem::absolute(configuration.file).parent_path();
   add_git_facts(git_state(folder, std::filesystem::absolute(program.runs_dir)), configuration.file,
                 options);
   for (auto& fact : machine_facts(machine)) options.facts.push_back(std::move(fact));
+  for (auto& fact : environment_facts(Nvml::open().get())) {
+    options.facts.push_back(std::move(fact));
+  }
   options.facts.emplace_back("cifarpipe", CIFARPIPE_VERSION);
   for (const Cell& cell : configuration.cells) {
     for (const StageInstance& stage : cell.stages) {
@@ -152,12 +162,6 @@ std::uint64_t worker_memory(const Machine& machine) {
   return machine.cuda_devices.empty() ? machine.memory_bytes / 10 * 9 : 0;
 }
 
-std::string again(const Program& program) {
-  std::vector<std::string> line = {"cifarpipe"};
-  line.insert(line.end(), program.arguments.begin(), program.arguments.end());
-  return shell_line(line);
-}
-
 /// On stdout: one line a finished run. On stderr: where to look next, or how to go on.
 void report(const Program& program, const RunArguments& arguments, const RunBook& book,
             int exit_code) {
@@ -186,7 +190,7 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
       break;
     }
   }
-  fmt::print(stderr, "to go on: {}\n", again(program));
+  fmt::print(stderr, "to go on: {}\n", again(program, book.secrets()));
 }
 
 /// The recorded results of a run that was finished before, as if its stages had just been looked
@@ -247,6 +251,9 @@ int run(const Program& program, const RunArguments& arguments) {
                                                   : Verbosity::normal;
   const auto observer =
       arguments.json ? make_json_progress() : make_text_progress(verbosity, live, program.color);
+  SupervisorOptions options;
+  options.system_metrics = sampler_options(
+      loaded.configuration, [](const char* name) -> const char* { return std::getenv(name); });
   const mlflow::Settings mlflow = mirror_settings(loaded.configuration, *observer);
   RunBookOptions of_book = book_options(program, arguments, loaded.configuration, world.machine);
   if (!of_book.name && !mlflow.run_name.empty()) of_book.name = mlflow.run_name;
@@ -255,13 +262,13 @@ int run(const Program& program, const RunArguments& arguments) {
   }
   RunBook book(loaded.configuration, graph, planner, session.store(), session.recorder(), *observer,
                std::move(of_book));
+  session.sqlite().keep_out(book.secrets());
   if (const int signal = open_runs(book, *observer); signal != 0) return 128 + signal;
   if (book.all_finished()) {
     show_finished(loaded.configuration, book, session.recorder(), session.store(), *observer);
     report(program, arguments, book, 0);
     return 0;
   }
-  SupervisorOptions options;
   options.slots = arguments.slots;
   options.keep_going = arguments.keep_going;
   options.accept_code = arguments.accept_code;

@@ -168,7 +168,7 @@ int note(const Program& program, const RunsArguments& arguments) {
 }
 
 int rename(const Program& program, const RunsArguments& arguments) {
-  const std::string& name = arguments.text;
+  const std::string name = program.secrets.redacted(arguments.text);
   const bool strange =
       std::any_of(name.begin(), name.end(), [](unsigned char c) { return std::iscntrl(c) != 0; });
   if (name.empty() || name == "latest" || strange) {

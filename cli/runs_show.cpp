@@ -107,6 +107,18 @@ void print_summaries(const std::vector<MetricSummary>& metrics, const Look& look
   table.print(look, indent);
 }
 
+/// Short: what a page is not opened for, but good to see.
+void print_system(const std::vector<MetricSummary>& metrics, const Look& look) {
+  if (metrics.empty()) return;
+  heading(look, "system");
+  Table table({{"METRIC"}, {"LAST", true}, {"MAX", true}});
+  for (const MetricSummary& m : metrics) {
+    table.add({m.key.substr(m.key.find('/') + 1), fmt::format("{:.1f}", m.last),
+               m.max ? fmt::format("{:.1f}", *m.max) : ""});
+  }
+  table.print(look, "  ");
+}
+
 }  // namespace
 
 int show_run(RunQueries& queries, const RunRecord& run, bool json) {
@@ -122,6 +134,7 @@ int show_run(RunQueries& queries, const RunRecord& run, bool json) {
     heading(look, "metrics");
     print_summaries(metrics, look, "  ");
   }
+  print_system(queries.system_metrics(run.id), look);
   RunFilter children;
   children.parent = run.id;
   children.deleted = queries.run(run.id).deleted;
@@ -143,7 +156,8 @@ int show_run(RunQueries& queries, const RunRecord& run, bool json) {
 int print_metrics(RunQueries& queries, const RunRecord& run, const std::string& key, bool json) {
   const Look look = Look::of_stdout();
   if (key.empty()) {
-    const std::vector<MetricSummary> metrics = queries.metrics(run.id);
+    std::vector<MetricSummary> metrics = queries.metrics(run.id);
+    for (MetricSummary& m : queries.system_metrics(run.id)) metrics.push_back(std::move(m));
     if (json) {
       ordered_json keys = ordered_json::array();
       for (const MetricSummary& m : metrics) keys.push_back(m.key);

@@ -33,6 +33,8 @@ void fill_common(const Context& context, const Draft& draft, Configuration& out)
   for (const std::string& path : std::get<std::vector<std::string>>(draft.plugins.get("paths"))) {
     out.plugin_paths.emplace_back(path);
   }
+  out.system_metrics = std::get<bool>(draft.tracking.get("system_metrics"));
+  out.system_metrics_interval_s = std::get<double>(draft.tracking.get("system_metrics_interval"));
   out.mlflow_uri = std::get<std::string>(draft.mlflow.get("uri"));
   out.mlflow_enabled = std::get<bool>(draft.mlflow.get("enabled"));
   out.mlflow_deadline_s = std::get<double>(draft.mlflow.get("deadline"));
@@ -42,6 +44,7 @@ void fill_common(const Context& context, const Draft& draft, Configuration& out)
   note_origins(context, draft.pipeline, "pipeline", out);
   note_origins(context, draft.cache, "cache", out);
   note_origins(context, draft.plugins, "plugins", out);
+  note_origins(context, draft.tracking, "tracking", out);
   note_origins(context, draft.mlflow, "tracking.mlflow", out);
   for (const config::StageDraft& stage : draft.stages) {
     const std::string prefix = "stages." + stage.name;

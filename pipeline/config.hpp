@@ -64,6 +64,9 @@ struct Configuration {
   NumericsKeying numerics = NumericsKeying::strict;  ///< [cache] numerics
   std::string salt;                                  ///< [cache] salt
   std::vector<std::filesystem::path> plugin_paths;   ///< [plugins] paths
+  /// [tracking] system_metrics, system_metrics_interval; written if `origins` has them.
+  bool system_metrics = true;
+  double system_metrics_interval_s = 10;
   // [tracking.mlflow]
   std::string mlflow_uri;        ///< User-info kept out; "" none in the file.
   bool mlflow_enabled = true;
@@ -102,8 +105,8 @@ struct OriginLine {
 };
 std::vector<OriginLine> origins(const Configuration& configuration, const Cell& cell);
 
-/// The cell as a TOML file that gives the same cell again, defaults included, secrets left out:
-/// `resolved.toml`.
+/// The cell as a TOML file that gives the same cell again, defaults included, secrets and
+/// user-info in addresses left out: `resolved.toml`.
 std::string resolved_toml(const Configuration& configuration, const Cell& cell);
 
 /// JSON Schema (draft 2020-12) of a whole pipeline file with the stages of `catalog`, for editors.

@@ -228,6 +228,7 @@ void build_draft(Context& context, const Node& tree, Draft& draft) {
   draft.cache = structural(context, table_in(tree, "cache"), cache_schema());
   draft.plugins = structural(context, table_in(tree, "plugins"), plugins_schema());
   const Node* tracking = table_in(tree, "tracking");
+  draft.tracking = structural(context, tracking, tracking_schema());
   const Node* mlflow = tracking != nullptr ? table_in(*tracking, "mlflow") : nullptr;
   draft.mlflow = structural(context, mlflow, mlflow_schema());
   check_names(context, draft);

@@ -40,7 +40,7 @@ struct StageDraft {
 };
 
 struct Draft {
-  Fields pipeline, cache, plugins, mlflow;
+  Fields pipeline, cache, plugins, tracking, mlflow;
   std::vector<StageDraft> stages;
   std::vector<std::string> disabled;
   bool all_types_known = true;
@@ -53,6 +53,7 @@ struct Draft {
 const ParamSchema& pipeline_schema();
 const ParamSchema& cache_schema();
 const ParamSchema& plugins_schema();
+const ParamSchema& tracking_schema();
 const ParamSchema& mlflow_schema();
 /// Words that cannot be the name of a stage.
 const std::vector<std::string>& reserved_names();

@@ -132,6 +132,8 @@ Json instance_schema(const StageCatalog& catalog, Json& definitions) {
 
 std::string file_json_schema(const StageCatalog& catalog) {
   Json definitions = Json::object();
+  Json tracking = object_schema(config::tracking_schema(), true);
+  tracking["properties"]["mlflow"] = object_schema(config::mlflow_schema(), false);
   Json instance = instance_schema(catalog, definitions);
   const Json combination = {{"type", "object"}};
   Json out = {
@@ -150,10 +152,7 @@ std::string file_json_schema(const StageCatalog& catalog) {
           {"description", "STAGE.PARAM = [values]: every combination is a cell."},
           {"properties",
            {{"include", array_of(combination)}, {"exclude", array_of(combination)}}}}},
-        {"tracking",
-         {{"type", "object"},
-          {"properties", {{"mlflow", object_schema(config::mlflow_schema(), false)}}},
-          {"additionalProperties", false}}},
+        {"tracking", std::move(tracking)},
         {"cache", object_schema(config::cache_schema(), true)},
         {"plugins", object_schema(config::plugins_schema(), false)}}},
       {"additionalProperties", false},

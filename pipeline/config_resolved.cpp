@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "pipeline/config.hpp"
+#include "pipeline/secrets.hpp"
 
 namespace cifarpipe {
 namespace {
@@ -16,7 +17,7 @@ class Origins {
   std::vector<OriginLine> lines() {
     add("pipeline.name", configuration_.name);
     if (!configuration_.description.empty()) {
-      add("pipeline.description", configuration_.description);
+      add("pipeline.description", without_secrets(configuration_.description));
     }
     add("pipeline.seed", static_cast<std::int64_t>(cell_.seed));
     add("pipeline.repeat", static_cast<std::int64_t>(cell_.repeat));
@@ -30,6 +31,8 @@ class Origins {
     std::vector<std::string> paths;
     for (const auto& path : configuration_.plugin_paths) paths.push_back(path.string());
     add("plugins.paths", paths);
+    add("tracking.system_metrics", configuration_.system_metrics);
+    add("tracking.system_metrics_interval", configuration_.system_metrics_interval_s);
     add("tracking.mlflow.uri", configuration_.mlflow_uri);
     add("tracking.mlflow.enabled", configuration_.mlflow_enabled);
     add("tracking.mlflow.deadline", configuration_.mlflow_deadline_s);
@@ -48,7 +51,16 @@ class Origins {
     if (const auto found = cell_.origins.find(path); found != cell_.origins.end()) {
       place = found->second;
     }
-    lines_.push_back({std::move(path), std::move(value), std::move(place), false});
+    lines_.push_back({std::move(path), clean(std::move(value)), std::move(place), false});
+  }
+
+  /// Addresses without who may read there.
+  static Value clean(Value value) {
+    if (auto* text = std::get_if<std::string>(&value)) *text = without_userinfo(*text);
+    if (auto* texts = std::get_if<std::vector<std::string>>(&value)) {
+      for (std::string& text : *texts) text = without_userinfo(text);
+    }
+    return value;
   }
 
   void add_stage(const StageInstance& stage) {
@@ -63,7 +75,7 @@ class Origins {
     for (const auto& [name, value] : stage.params) {
       const FieldInfo* field = stage.type->description.params.find(name);
       const bool secret = field != nullptr && field->secret;
-      OriginLine line{stage.name + "." + name, value, {}, secret};
+      OriginLine line{stage.name + "." + name, clean(value), {}, secret};
       if (secret) line.value = std::string("<secret>");
       if (const auto found = stage.origins.find(name); found != stage.origins.end()) {
         line.place = found->second;
@@ -129,7 +141,7 @@ std::vector<OriginLine> origins(const Configuration& configuration, const Cell& 
 std::string resolved_toml(const Configuration& configuration, const Cell& cell) {
   std::string out = fmt::format("[pipeline]\nname = {}\n", to_text(configuration.name));
   if (!configuration.description.empty()) {
-    out += fmt::format("description = {}\n", to_text(configuration.description));
+    out += fmt::format("description = {}\n", to_text(without_secrets(configuration.description)));
   }
   out +=
       fmt::format("seed = {}\nrepeat = {}\nthreads = {}\n", cell.seed, cell.repeat, cell.threads);
@@ -143,7 +155,16 @@ std::string resolved_toml(const Configuration& configuration, const Cell& cell) 
     for (const auto& path : configuration.plugin_paths) paths.push_back(path.string());
     out += fmt::format("\n[plugins]\npaths = {}\n", to_text(paths));
   }
-  return out + mlflow_toml(configuration);
+  // Not the defaults: what a file does not say, the environment may decide.
+  std::string tracking;
+  if (!configuration.system_metrics) tracking += "system_metrics = false\n";
+  if (configuration.system_metrics_interval_s != Configuration{}.system_metrics_interval_s) {
+    tracking += fmt::format("system_metrics_interval = {}\n",
+                            to_text(configuration.system_metrics_interval_s));
+  }
+  if (!tracking.empty()) out += "\n[tracking]\n" + tracking;
+  out += mlflow_toml(configuration);
+  return without_userinfo(out);
 }
 
 }  // namespace cifarpipe

@@ -27,6 +27,11 @@ struct PluginsTable {
   std::vector<std::filesystem::path> paths;
 };
 
+struct TrackingTable {
+  bool system_metrics = true;
+  double system_metrics_interval = 10;
+};
+
 struct MlflowTable {
   std::string uri;
   bool enabled = true;
@@ -67,7 +72,9 @@ class Structure {
     check_table(tree, "pipeline", field_names(pipeline_schema()));
     check_table(tree, "cache", field_names(cache_schema()));
     check_table(tree, "plugins", field_names(plugins_schema()));
-    check_table(tree, "tracking", {"mlflow"});
+    std::vector<std::string> tracking_keys = {"mlflow"};
+    for (std::string& name : field_names(tracking_schema())) tracking_keys.push_back(name);
+    check_table(tree, "tracking", tracking_keys);
     if (Entry* tracking = tree.find("tracking")) {
       if (Entry* mlflow = tracking->value.find("mlflow")) {
         if (require_table(*mlflow, "[tracking.mlflow]")) {
@@ -133,6 +140,11 @@ class Structure {
       if (contains(reserved_names(), entry.key)) {
         context_.error(entry.mark,
                        fmt::format("'{}' is a reserved word and cannot name a stage", entry.key));
+        bad.push_back(entry.key);
+      } else if (entry.key == "system") {
+        context_.error(entry.mark,
+                       "'system' cannot name a stage: the metrics of the machine, system/…, are "
+                       "shown in its place");
         bad.push_back(entry.key);
       } else if (!stage_name_ok(entry.key)) {
         context_.error(entry.mark, fmt::format("a stage's name is made of letters, digits, '_' "
@@ -246,6 +258,20 @@ const ParamSchema& cache_schema() {
 const ParamSchema& plugins_schema() {
   static const Schema<PluginsTable> schema = Schema<PluginsTable>{}.field(
       "paths", &PluginsTable::paths, "Folders with plugins of your own (*.stage.so).");
+  return schema.info();
+}
+
+const ParamSchema& tracking_schema() {
+  static const Schema<TrackingTable> schema =
+      Schema<TrackingTable>{}
+          .field("system_metrics", &TrackingTable::system_metrics,
+                 "Whether CPU, memory, disk, network and GPUs are recorded while a run goes on "
+                 "(default: MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING, else true).")
+          .field("system_metrics_interval", &TrackingTable::system_metrics_interval,
+                 "Seconds between two samples (default: MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL, "
+                 "else 10).")
+          .range(0.1, 86400)
+          .unit("s");
   return schema.info();
 }
 

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
+#include "pipeline/secrets.hpp"
+
 namespace cifarpipe {
 namespace {
 
@@ -155,6 +157,7 @@ FieldInfo field_from(const Json& j) {
   f.deprecated = j.value("deprecated", "");
   f.no_effect = j.value("no_effect", false);
   f.secret = j.value("secret", false);
+  if (is_secret_by_name(f)) f.secret = f.no_effect = true;  // Declared or not.
   f.input_path = j.value("input_path", false);
   f.keywords = j.value("keywords", std::vector<std::string>{});
   return f;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "pipeline/secrets.hpp"
+
 namespace cifarpipe {
 namespace {
 
@@ -137,26 +139,27 @@ int edits_allowed(std::size_t length) {
 
 }  // namespace
 
-void Diagnostics::error(Place place, std::string message, int length) {
+void Diagnostics::error(Place place, std::string_view message, int length) {
   list_.push_back({Severity::error, ErrorKind::usage, std::move(place), std::max(1, length),
-                   std::move(message)});
+                   without_secrets(message)});
 }
 
-void Diagnostics::warning(Place place, std::string message, int length) {
+void Diagnostics::warning(Place place, std::string_view message, int length) {
   list_.push_back({Severity::warning, ErrorKind::usage, std::move(place), std::max(1, length),
-                   std::move(message)});
+                   without_secrets(message)});
 }
 
-void Diagnostics::environment_error(Place place, std::string message, int length) {
+void Diagnostics::environment_error(Place place, std::string_view message, int length) {
   list_.push_back({Severity::error, ErrorKind::environment, std::move(place), std::max(1, length),
-                   std::move(message)});
+                   without_secrets(message)});
 }
 
-void Diagnostics::add_source(std::string file, std::string_view text) {
+void Diagnostics::add_source(std::string file, std::string_view source_text) {
+  const std::string text = with_stars(source_text);
   std::vector<std::string> lines;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
-    std::string_view line = text.substr(begin, end - begin);
+    std::string_view line = std::string_view(text).substr(begin, end - begin);
     if (begin == 0 && line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
     if (line.ends_with('\r')) line.remove_suffix(1);
     lines.emplace_back(line);

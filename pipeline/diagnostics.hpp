@@ -1,5 +1,5 @@
 // Configuration errors, collected so that all of them print at once, each with its line and a
-// caret. One thread.
+// caret. What looks like a secret is covered, in messages and in quoted lines. One thread.
 #pragma once
 
 #include <string>
@@ -22,14 +22,14 @@ struct Diagnostic {
 
 class Diagnostics {
  public:
-  void error(Place place, std::string message, int length = 1);
-  void warning(Place place, std::string message, int length = 1);
+  void error(Place place, std::string_view message, int length = 1);
+  void warning(Place place, std::string_view message, int length = 1);
   /// An error that is not the file's fault: a plugin that cannot be used.
-  void environment_error(Place place, std::string message, int length = 1);
+  void environment_error(Place place, std::string_view message, int length = 1);
   /// The text behind a file name in a Place, for quoting lines; `--set` arguments too (one a line).
   /// The order of the calls is the order in which `render` lists the files; a second call for a
   /// file replaces its text.
-  void add_source(std::string file, std::string_view text);
+  void add_source(std::string file, std::string_view source_text);
 
   bool has_errors() const;
   /// 0 without errors; 3 if all of them are the environment's; else 2.

@@ -97,23 +97,6 @@ GitState git_state(const std::filesystem::path& folder, const std::filesystem::p
   return state;
 }
 
-std::string without_userinfo(std::string_view text) {
-  std::string out(text);
-  for (std::size_t at = 0; (at = out.find("://", at)) != std::string::npos;) {
-    at += 3;
-    const std::size_t end = out.find_first_of("/?# \t\n\"'", at);
-    const std::size_t sign = out.substr(0, end).rfind('@');
-    if (sign != std::string::npos && sign >= at) out.replace(at, sign - at, "***");
-  }
-  return out;
-}
-
-std::string redacted(std::string_view text, const std::vector<std::string>& secrets) {
-  std::string out = without_userinfo(text);
-  for (const std::string& secret : secrets) replace_all(out, secret, "***");
-  return out;
-}
-
 std::vector<std::string> printable_lines(std::string_view text) {
   std::vector<std::string> lines(1);
   for (const char c : text) {

@@ -33,12 +33,6 @@ std::optional<std::string> run_git(const std::filesystem::path& folder,
                                    std::vector<std::string> arguments,
                                    std::size_t most = 64'000'000);
 
-/// The user-info of URLs replaced: "https://***@host/…".
-std::string without_userinfo(std::string_view text);
-
-/// `text` with each of `secrets` replaced by "***" and user-info taken out of URLs.
-std::string redacted(std::string_view text, const std::vector<std::string>& secrets);
-
 /// What a plugin says, fit for a terminal and a log: control characters as '?', one line a line.
 std::vector<std::string> printable_lines(std::string_view text);
 

@@ -95,6 +95,12 @@ struct Cover {
   std::uint64_t sequence = 0;
 };
 
+/// What a run as a whole used at a moment: "system/cpu_utilization_percentage" → 83.1.
+struct RunSample {
+  std::int64_t time_ms = 0;
+  std::vector<std::pair<std::string, double>> values;
+};
+
 struct VisiblePoint {
   std::string metric;
   std::int64_t step = 0;
@@ -130,6 +136,9 @@ class Recorder {
                           const std::string& message) = 0;
   /// Inserts or replaces the row of (run, stage name).
   virtual void put_run_stage(const std::string& run_id, const RunStage& stage) = 0;
+  /// One point each for the sample's values, at the step after the run's last sample; the first is
+  /// 0. A run that goes on goes on counting.
+  virtual void store_run_sample(const std::string& run_id, const RunSample& sample) = 0;
   /// What a run's stage pointed to, for `inputs.x = "run:…"`; nothing if it has no such stage.
   virtual std::optional<JobRef> run_stage_job(const std::string& run_id,
                                               const std::string& stage) = 0;

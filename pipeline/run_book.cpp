@@ -252,14 +252,19 @@ std::vector<std::pair<std::string, std::string>> RunBook::facts_of(const Entry& 
 }
 
 void RunBook::write_folder(Entry& entry) const {
-  entry.folder.write("pipeline.toml", configuration_.source_text);
+  const auto clean = [this](std::string_view text) {
+    return options_.secrets.redacted(text, TextKind::data);
+  };
+  entry.folder.write("pipeline.toml", clean(configuration_.source_text));
   if (!entry.is_parent) {
     entry.folder.write("resolved.toml",
-                       resolved_toml(configuration_, configuration_.cells[entry.cell]));
+                       clean(resolved_toml(configuration_, configuration_.cells[entry.cell])));
   }
   if (!options_.diff.empty()) entry.folder.write("changes.diff", options_.diff);
   nlohmann::ordered_json facts = nlohmann::ordered_json::object();
-  for (const auto& [name, value] : facts_of(entry)) facts[name] = value;
+  for (const auto& [name, value] : facts_of(entry)) {
+    facts[name] = options_.secrets.redacted_value(name, value);
+  }
   const nlohmann::ordered_json run = {
       {"id", entry.record.id},           {"name", entry.record.name},
       {"experiment", entry.experiment},  {"parent", entry.record.parent_id},
@@ -319,7 +324,7 @@ void RunBook::stage_changed(std::size_t job, const RunStage& state, const Stored
 
 void RunBook::log(std::size_t job, std::string_view line) {
   const std::string text =
-      fmt::format("[{}] {}", graph_.jobs[job].instance->name, redacted(line, options_.secrets));
+      fmt::format("[{}] {}", graph_.jobs[job].instance->name, options_.secrets.redacted(line));
   for (const JobUser& user : graph_.jobs[job].users) {
     for (Entry& entry : entries_) {
       if (entry.open && !entry.is_parent && entry.cell == user.cell &&
@@ -330,13 +335,31 @@ void RunBook::log(std::size_t job, std::string_view line) {
   }
 }
 
+std::vector<std::string> RunBook::open_runs_of(std::size_t job) const {
+  constexpr std::size_t kMostSharers = 32;  // A thousand equal samples say no more than one.
+  std::vector<std::string> ids;
+  for (const Entry& entry : entries_) {
+    if (!entry.open || entry.is_parent) continue;
+    const auto is_it = [&](std::size_t s) { return graph_.cell_jobs[entry.cell][s] == job; };
+    if (std::any_of(entry.stages.begin(), entry.stages.end(), is_it)) {
+      ids.push_back(entry.record.id);
+    }
+  }
+  if (ids.size() > kMostSharers) ids.clear();
+  if (!entries_.empty() && entries_.front().is_parent && entries_.front().open) {
+    ids.push_back(entries_.front().record.id);
+  }
+  return ids;
+}
+
 void RunBook::touch_all() {
   for (const Entry& entry : entries_) {
     if (entry.open) entry.folder.touch();
   }
 }
 
-void RunBook::close_entry(Entry& entry, RunStatus status, const std::string& message) {
+void RunBook::close_entry(Entry& entry, RunStatus status, const std::string& why) {
+  const std::string message = options_.secrets.redacted(why);
   entry.record.end_ms = now_ms();
   entry.record.status = status;
   recorder_.finish_run(entry.record.id, status, entry.record.end_ms, message);

@@ -13,6 +13,7 @@
 #include "pipeline/observer.hpp"
 #include "pipeline/plan.hpp"
 #include "pipeline/run_folder.hpp"
+#include "pipeline/secrets.hpp"
 
 namespace cifarpipe {
 
@@ -23,8 +24,8 @@ struct RunBookOptions {
   std::vector<std::pair<std::string, std::string>> tags;
   std::string command;
   std::vector<std::pair<std::string, std::string>> facts;
-  std::string diff;                  ///< For changes.diff.
-  std::vector<std::string> secrets;  ///< Values never to be written in clear.
+  std::string diff;  ///< For changes.diff.
+  Secrets secrets;   ///< Never to be written in clear.
 };
 
 class RunBook {
@@ -56,6 +57,7 @@ class RunBook {
   /// Whether each run was there, finished, with all its results intact: nothing to do.
   bool all_finished() const;
   const std::vector<Entry>& entries() const { return entries_; }
+  const Secrets& secrets() const { return options_.secrets; }
 
   /// A forced stage that this run has already done in an earlier attempt.
   bool forced_already_done(std::size_t job) const;
@@ -63,6 +65,8 @@ class RunBook {
   /// Tells every user of `job`; closes the runs that are complete by it.
   void stage_changed(std::size_t job, const RunStage& state, const StoredResult* result);
   void log(std::size_t job, std::string_view line);
+  /// The ids of the open runs that `job` counts for. Where many share it, only that of their sweep.
+  std::vector<std::string> open_runs_of(std::size_t job) const;
   void touch_all();
   /// Closes what is still open: FAILED where a stage failed, else `otherwise`.
   void close_all(RunStatus otherwise, const std::string& message);
@@ -76,7 +80,7 @@ class RunBook {
   /// Circumstances of the command and, for each stage of the run, its plugin, seed and numerics.
   std::vector<std::pair<std::string, std::string>> facts_of(const Entry& entry) const;
   void write_folder(Entry& entry) const;
-  void close_entry(Entry& entry, RunStatus status, const std::string& message);
+  void close_entry(Entry& entry, RunStatus status, const std::string& why);
   void close_parent_if_done();
   std::string default_name(const Entry& entry, const std::string& id) const;
 

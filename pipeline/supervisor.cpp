@@ -66,7 +66,8 @@ Supervisor::Supervisor(const Configuration& configuration, const JobGraph& graph
       results_(graph.jobs.size()),
       decisions_(graph.jobs.size()),
       told_waiting_(graph.jobs.size(), false),
-      slots_(static_cast<std::size_t>(std::max(1, options_.slots))) {
+      slots_(static_cast<std::size_t>(std::max(1, options_.slots))),
+      sampler_(options_.system_metrics, machine, store.root(), recorder) {
   sigset_t signals;
   sigemptyset(&signals);
   for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, s);
@@ -154,7 +155,33 @@ void Supervisor::tick() {
     last_touch_ = last_tick_;
   }
   if (stop_signal_ != 0 && last_tick_ - stop_time_ > kStopGrace) stop_workers();
+  watch_runs();
+  sampler_.tick(last_tick_);
   observer_.tick();
+}
+
+/// Tells the sampler which workers count for which runs, if that has changed. One that waits for
+/// its next job counts for each run that has something going on.
+void Supervisor::watch_runs() {
+  constexpr std::size_t kIdle = static_cast<std::size_t>(-1);
+  std::vector<std::pair<pid_t, std::size_t>> now;
+  for (const Slot& slot : slots_) {
+    if (slot.worker) now.emplace_back(slot.worker->pid(), slot.active ? slot.active->job : kIdle);
+  }
+  if (now == watched_) return;
+  watched_ = now;
+  RunSampler::Busy busy;
+  for (const auto& worker : now) {
+    if (worker.second == kIdle) continue;
+    for (const std::string& run : book_.open_runs_of(worker.second)) {
+      busy[run].push_back(worker.first);
+    }
+  }
+  for (const auto& worker : now) {
+    if (worker.second != kIdle) continue;
+    for (auto& [run, workers] : busy) workers.push_back(worker.first);
+  }
+  sampler_.watch(std::move(busy), last_tick_);
 }
 
 void Supervisor::handle_signals() {
@@ -191,7 +218,7 @@ void Supervisor::handle_output(Slot& slot) {
       if (!slot.ready) slot.output_before_ready.push_back(line);
       continue;
     }
-    for (const std::string& part : printable_lines(line)) {
+    for (const std::string& part : printable_lines(book_.secrets().redacted(line))) {
       book_.log(slot.active->job, "| " + part);
       slot.active->last_lines.push_back(part);
       if (slot.active->last_lines.size() > 6) {
@@ -224,7 +251,7 @@ void Supervisor::handle_event(Slot& slot, const Event& event) {
   switch (event.kind) {
     case Event::Kind::log: {
       constexpr const char* kLevels[] = {"debug", "info", "warning", "error"};
-      for (const std::string& line : printable_lines(event.text)) {
+      for (const std::string& line : printable_lines(book_.secrets().redacted(event.text))) {
         book_.log(active.job, fmt::format("{}: {}", kLevels[static_cast<int>(event.level)], line));
         observer_.job_log(label(active.job), event.level, line);
       }
@@ -232,12 +259,12 @@ void Supervisor::handle_event(Slot& slot, const Event& event) {
     }
     case Event::Kind::progress: {
       Event shown = event;
-      shown.text = printable_lines(event.text).front();
+      shown.text = printable_lines(book_.secrets().redacted(event.text)).front();
       observer_.job_progress(label(active.job), shown);
       break;
     }
     case Event::Kind::record:
-      active.facts.emplace_back(event.name, event.text);
+      active.facts.emplace_back(event.name, book_.secrets().redacted_value(event.name, event.text));
       break;
     case Event::Kind::outputs: {
       if (active.outputs.empty() || active.outputs.back().port != event.name) {

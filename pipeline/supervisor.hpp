@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeline/run_book.hpp"
+#include "pipeline/run_sampler.hpp"
 #include "pipeline/worker_process.hpp"
 
 namespace cifarpipe {
@@ -19,6 +20,7 @@ struct SupervisorOptions {
   bool keep_going = false;               ///< After a failure go on with what does not depend on it.
   std::vector<std::string> accept_code;  ///< Instances whose result of older code is taken over.
   WorkerOptions worker;
+  SamplerOptions system_metrics;
 };
 
 /// Stores what is left in the rings of workers that are gone, of whichever command, and removes
@@ -77,6 +79,7 @@ class Supervisor {
   void stop_workers();
   bool anything_left() const;
   void tick();
+  void watch_runs();
 
   // Jobs (supervisor_jobs.cpp).
   void dispatch();
@@ -86,7 +89,7 @@ class Supervisor {
   JobOrder order_for(const Active& active);
   void give_to_worker(Slot& slot, const JobOrder& order, bool from_checkpoint);
   void finish_active(Slot& slot, const Event& event);
-  void fail_active(Slot& slot, const std::string& message, int exit_code, const Usage& usage);
+  void fail_active(Slot& slot, const std::string& why, int exit_code, const Usage& usage);
   void interrupt_active(Slot& slot, const Usage& usage);
   void job_done(std::size_t job, const StoredResult& result, const std::string& action,
                 const std::string& reason, const Usage& usage);
@@ -111,6 +114,8 @@ class Supervisor {
   std::vector<std::optional<Decision>> decisions_;  // Once the inputs are there.
   std::vector<bool> told_waiting_;
   std::vector<Slot> slots_;
+  RunSampler sampler_;
+  std::vector<std::pair<pid_t, std::size_t>> watched_;  // What the sampler knows: worker, job.
   int signal_fd_ = -1;
   int stop_signal_ = 0;
   bool failed_ = false;

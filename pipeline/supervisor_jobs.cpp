@@ -307,9 +307,10 @@ void Supervisor::job_done(std::size_t job, const StoredResult& result, const std
   book_.stage_changed(job, row, &result);
 }
 
-void Supervisor::fail_active(Slot& slot, const std::string& message, int exit_code,
+void Supervisor::fail_active(Slot& slot, const std::string& why, int exit_code,
                              const Usage& usage) {
   Active& active = *slot.active;
+  const std::string message = book_.secrets().redacted(why);
   Usage used = usage;
   if (used.wall_ms == 0) used.wall_ms = ms_since(active.start);
   recorder_.end_attempt(active.ref, active.attempt, "failed", used, now_ms());

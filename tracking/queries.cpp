@@ -47,6 +47,17 @@ ordered_json object_json(const std::vector<std::pair<std::string, std::string>>&
   return out;
 }
 
+std::vector<MetricSummary> summaries(Statement& rows, const std::string& run_id) {
+  std::vector<MetricSummary> out;
+  rows.with(run_id);
+  while (rows.step()) {
+    out.push_back({rows.text(0), rows.integer(1), stored_value(rows, 2, 3), rows.integer(4),
+                   rows.integer(5), optional_real(rows, 6), optional_real(rows, 7)});
+  }
+  rows.reset();
+  return out;
+}
+
 }  // namespace
 
 RunQueries::RunQueries(Database& db)
@@ -59,6 +70,10 @@ RunQueries::RunQueries(Database& db)
                "JOIN metric_summary ON metric_summary.job_id = job.id "
                "JOIN metric ON metric.id = metric_summary.metric_id "
                "WHERE run_id = ? ORDER BY run_stage.position, metric.id"),
+      system_(db,
+              "SELECT metric.name, points, last, last_kind, last_step, last_time_ms, minimum, "
+              "maximum FROM run_point_summary JOIN metric ON metric.id = metric_id "
+              "WHERE run_id = ? ORDER BY metric.id"),
       outputs_(db,
                "SELECT port, path, size, sha256 FROM result_file WHERE job_id = ? "
                "ORDER BY port, path") {}
@@ -99,15 +114,11 @@ std::vector<RunParam> RunQueries::params(const std::string& run_id) {
 }
 
 std::vector<MetricSummary> RunQueries::metrics(const std::string& run_id) {
-  std::vector<MetricSummary> out;
-  metrics_.with(run_id);
-  while (metrics_.step()) {
-    out.push_back({metrics_.text(0), metrics_.integer(1), stored_value(metrics_, 2, 3),
-                   metrics_.integer(4), metrics_.integer(5), optional_real(metrics_, 6),
-                   optional_real(metrics_, 7)});
-  }
-  metrics_.reset();
-  return out;
+  return summaries(metrics_, run_id);
+}
+
+std::vector<MetricSummary> RunQueries::system_metrics(const std::string& run_id) {
+  return summaries(system_, run_id);
 }
 
 std::vector<std::pair<std::string, std::string>> RunQueries::pairs(const char* sql,
@@ -183,6 +194,7 @@ std::vector<std::pair<std::string, std::string>> RunQueries::facts(const std::st
 std::vector<MetricPoint> RunQueries::points(const std::string& run_id, std::string_view key) {
   const std::size_t slash = key.find('/');
   if (slash == std::string_view::npos) return {};
+  if (key.starts_with("system/")) return run_points(run_id, key);
   Statement rows(db_,
                  "SELECT step, time_ms, value, kind FROM run_stage "
                  "JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation "
@@ -205,17 +217,34 @@ std::vector<std::string> RunQueries::newest_cells(const std::string& experiment,
   return out;
 }
 
+std::vector<MetricPoint> RunQueries::run_points(const std::string& run_id, std::string_view key,
+                                                std::int64_t after_step) {
+  Statement rows(db_,
+                 "SELECT step, time_ms, value, kind FROM run_point WHERE run_id = ? AND "
+                 "metric_id = (SELECT id FROM metric WHERE name = ?) AND step > ? ORDER BY step");
+  rows.with(run_id, key, after_step);
+  std::vector<MetricPoint> out;
+  while (rows.step()) out.push_back({rows.integer(0), rows.integer(1), stored_value(rows, 2, 3)});
+  return out;
+}
+
+ordered_json RunQueries::metrics_json(const std::string& run_id) {
+  ordered_json out = ordered_json::object();
+  for (Statement* rows : {&metrics_, &system_}) {
+    for (const MetricSummary& m : summaries(*rows, run_id)) {
+      out[m.key] = {{"last", number_json(m.last)},
+                    {"step", m.step},
+                    {"min", optional_json(m.min)},
+                    {"max", optional_json(m.max)}};
+    }
+  }
+  return out;
+}
+
 ordered_json RunQueries::row_json(const RunRow& row) {
   const RunRecord& r = row.record;
   ordered_json params = ordered_json::object();
   for (const RunParam& param : this->params(r.id)) params[param.key] = param_json(param);
-  ordered_json metrics = ordered_json::object();
-  for (const MetricSummary& m : this->metrics(r.id)) {
-    metrics[m.key] = {{"last", number_json(m.last)},
-                      {"step", m.step},
-                      {"min", optional_json(m.min)},
-                      {"max", optional_json(m.max)}};
-  }
   return {{"id", r.id},
           {"name", r.name},
           {"experiment", r.experiment},
@@ -225,7 +254,7 @@ ordered_json RunQueries::row_json(const RunRow& row) {
           {"start", r.start_ms},
           {"end", r.end_ms == 0 ? ordered_json(nullptr) : ordered_json(r.end_ms)},
           {"params", std::move(params)},
-          {"metrics", std::move(metrics)}};
+          {"metrics", metrics_json(r.id)}};
 }
 
 ordered_json RunQueries::stage_json(const StageRow& stage) {

@@ -88,11 +88,18 @@ class RunQueries {
   /// "train.lr=0.003,…" of an experiment's newest runs that are cells of a sweep; at most `limit`.
   std::vector<std::string> newest_cells(const std::string& experiment, int limit);
 
+  /// System metrics: points of the run itself. `metrics` leaves them out, `points` knows them.
+  std::vector<MetricSummary> system_metrics(const std::string& run_id);
+  /// Of "system/cpu_utilization_percentage", by step; those after `after_step`.
+  std::vector<MetricPoint> run_points(const std::string& run_id, std::string_view key,
+                                      std::int64_t after_step = -1);
+
   nlohmann::ordered_json list_json(const RunFilter& filter, std::size_t limit);
   nlohmann::ordered_json show_json(const std::string& id);
 
  private:
   nlohmann::ordered_json row_json(const RunRow& row);
+  nlohmann::ordered_json metrics_json(const std::string& run_id);
   nlohmann::ordered_json stage_json(const StageRow& stage);
   std::vector<PortFiles> outputs(std::int64_t job_id);
   std::vector<std::pair<std::string, std::string>> pairs(const char* sql, const auto& id);
@@ -100,6 +107,7 @@ class RunQueries {
   Database& db_;
   Statement params_;
   Statement metrics_;
+  Statement system_;
   Statement outputs_;
 };
 

@@ -141,16 +141,7 @@ std::string SqliteRecorder::free_name(const std::string& wanted, const std::stri
   return name;
 }
 
-RunRecord SqliteRecorder::create_run(const NewRun& run) {
-  Transaction transaction(db_);
-  const std::string name = free_name(run.name, run.id);
-  prepared(
-      "INSERT INTO run (id, name, experiment, parent_id, cell, identity, forced, folder, "
-      "command, note, status, attempt, start_ms, message) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', 1, ?, '')")
-      .with(run.id, name, run.experiment, run.parent_id, run.cell, run.identity, run.forced,
-            run.folder, run.command, run.note, run.start_ms)
-      .run();
+void SqliteRecorder::put_params(const NewRun& run) {
   int position = 0;
   for (const auto& [key, value] : run.params) {
     Statement& insert = prepared("INSERT OR REPLACE INTO run_param VALUES (?, ?, ?, ?, ?)");
@@ -162,18 +153,33 @@ RunRecord SqliteRecorder::create_run(const NewRun& run) {
     } else if (const auto* d = std::get_if<double>(&value); d != nullptr && std::isfinite(*d)) {
       insert.with(run.id, position, key, type, *d).run();
     } else if (const auto* s = std::get_if<std::string>(&value)) {
-      insert.with(run.id, position, key, type, *s).run();
+      insert.with(run.id, position, key, type, secrets_.redacted_value(key, *s)).run();
     } else if (d != nullptr) {
       insert.with(run.id, position, key, type, number_text(*d)).run();
     } else {
-      insert.with(run.id, position, key, type, value_json(value).dump(-1, ' ', false, kReplace))
-          .run();
+      const std::string json = value_json(value).dump(-1, ' ', false, kReplace);
+      insert.with(run.id, position, key, type, secrets_.redacted(json)).run();
     }
     ++position;
   }
+}
+
+RunRecord SqliteRecorder::create_run(const NewRun& run) {
+  Transaction transaction(db_);
+  const std::string name = free_name(secrets_.redacted(run.name), run.id);
+  prepared(
+      "INSERT INTO run (id, name, experiment, parent_id, cell, identity, forced, folder, "
+      "command, note, status, attempt, start_ms, message) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', 1, ?, '')")
+      .with(run.id, name, run.experiment, run.parent_id, run.cell, run.identity, run.forced,
+            run.folder, secrets_.redacted(run.command), secrets_.redacted(run.note), run.start_ms)
+      .run();
+  put_params(run);
   put_tags(run.id, run.tags);
   for (const auto& [key, value] : run.facts) {
-    prepared("INSERT OR REPLACE INTO run_fact VALUES (?, ?, ?)").with(run.id, key, value).run();
+    prepared("INSERT OR REPLACE INTO run_fact VALUES (?, ?, ?)")
+        .with(run.id, key, secrets_.redacted_value(key, value))
+        .run();
   }
   transaction.commit();
   return runs_where("WHERE id = ?", run.id).front();
@@ -199,7 +205,9 @@ void SqliteRecorder::put_tags(const std::string& id,
     if (value.empty()) {  // `k=` takes a tag away.
       prepared("DELETE FROM run_tag WHERE run_id = ? AND key = ?").with(id, key).run();
     } else {
-      prepared("INSERT OR REPLACE INTO run_tag VALUES (?, ?, ?)").with(id, key, value).run();
+      prepared("INSERT OR REPLACE INTO run_tag VALUES (?, ?, ?)")
+          .with(id, key, secrets_.redacted_value(key, value))
+          .run();
     }
   }
 }
@@ -210,7 +218,7 @@ void SqliteRecorder::annotate_run(const std::string& id, const std::optional<std
   Transaction transaction(db_);
   if (name) {
     const std::string before = runs_where("WHERE id = ?", id).at(0).name;
-    const std::string after = free_name(*name, id);
+    const std::string after = free_name(secrets_.redacted(*name), id);
     prepared("UPDATE run SET name = ? WHERE id = ?").with(after, id).run();
     // The names of children begin with their parent's, and go on doing so.
     for (const RunRecord& child : runs_where("WHERE parent_id = ?", id)) {
@@ -219,7 +227,9 @@ void SqliteRecorder::annotate_run(const std::string& id, const std::optional<std
       }
     }
   }
-  if (note) prepared("UPDATE run SET note = ? WHERE id = ?").with(*note, id).run();
+  if (note) {
+    prepared("UPDATE run SET note = ? WHERE id = ?").with(secrets_.redacted(*note), id).run();
+  }
   put_tags(id, tags);
   transaction.commit();
 }
@@ -255,7 +265,7 @@ std::int64_t SqliteRecorder::restore_run(const std::string& id) {
 void SqliteRecorder::finish_run(const std::string& id, RunStatus status, std::int64_t end_ms,
                                 const std::string& message) {
   prepared("UPDATE run SET status = ?, end_ms = ?, message = ? WHERE id = ?")
-      .with(to_string(status), end_ms, message, id)
+      .with(to_string(status), end_ms, secrets_.redacted(message), id)
       .run();
 }
 
@@ -268,7 +278,8 @@ void SqliteRecorder::put_run_stage(const std::string& run_id, const RunStage& st
       "key = iif(excluded.key = '', key, excluded.key), "
       "generation = iif(excluded.key = '', generation, excluded.generation)")
       .with(run_id, stage.name, stage.uses, stage.position, stage.action, stage.status,
-            stage.job.key, stage.job.generation, stage.reason, stage.message)
+            stage.job.key, stage.job.generation, secrets_.redacted(stage.reason),
+            secrets_.redacted(stage.message))
       .run();
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeline/recorder.hpp"
+#include "pipeline/secrets.hpp"
 #include "tracking/database.hpp"
 
 namespace cifarpipe {
@@ -28,6 +29,8 @@ class SqliteRecorder : public Recorder {
   explicit SqliteRecorder(const std::filesystem::path& file);
   ~SqliteRecorder() override;
   Database& database() { return db_; }
+  /// Never written in clear from now on, beside what the environment already names secret.
+  void keep_out(Secrets secrets) { secrets_ = std::move(secrets); }
   std::vector<RunUse> run_uses();
   /// Hides a run with its children, or shows it again with those that were hidden with it. The
   /// number of runs that changed.
@@ -54,6 +57,7 @@ class SqliteRecorder : public Recorder {
   void finish_run(const std::string& id, RunStatus status, std::int64_t end_ms,
                   const std::string& message) override;
   void put_run_stage(const std::string& run_id, const RunStage& stage) override;
+  void store_run_sample(const std::string& run_id, const RunSample& sample) override;
   std::optional<JobRef> run_stage_job(const std::string& run_id, const std::string& stage) override;
   int begin_attempt(const JobRef& job, const std::string& stage, const std::optional<Cover>& cover,
                     std::int64_t now_ms) override;
@@ -78,6 +82,7 @@ class SqliteRecorder : public Recorder {
   std::int64_t job_id(const JobRef& job, const std::string& stage);
   int newest_attempt(std::int64_t job);  ///< 0: none yet.
   std::int64_t metric_id(const std::string& name);
+  void put_params(const NewRun& run);
   void put_tags(const std::string& id,
                 const std::vector<std::pair<std::string, std::string>>& tags);
   std::string free_name(const std::string& wanted, const std::string& except_id);
@@ -104,6 +109,7 @@ class SqliteRecorder : public Recorder {
   void add_summary(std::int64_t job, std::int64_t metric, const NewPoints& news);
 
   Database db_;
+  Secrets secrets_ = Secrets::of_environment();
   std::unique_ptr<Transaction> batch_;
   std::map<std::string, Statement, std::less<>> statements_;
   std::map<std::string, std::int64_t> metric_ids_;

@@ -73,7 +73,9 @@ void SqliteRecorder::put_result(const ResultRecord& result) {
     }
   }
   for (const auto& [key, value] : result.facts) {
-    prepared("INSERT OR REPLACE INTO result_fact VALUES (?, ?, ?)").with(id, key, value).run();
+    prepared("INSERT OR REPLACE INTO result_fact VALUES (?, ?, ?)")
+        .with(id, key, secrets_.redacted_value(key, value))
+        .run();
   }
   transaction.commit();
 }

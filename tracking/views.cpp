@@ -39,7 +39,12 @@ CREATE VIEW run_metrics AS SELECT run.id AS run_id, run.name AS run,
   FROM run JOIN run_stage ON run_stage.run_id = run.id
   JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation
   JOIN point ON point.job_id = job.id AND superseded = 0
-  JOIN metric ON metric.id = point.metric_id WHERE deleted_ms IS NULL;
+  JOIN metric ON metric.id = point.metric_id WHERE deleted_ms IS NULL
+  UNION ALL SELECT run.id, run.name, metric.name, step,
+  strftime('%Y-%m-%d %H:%M:%f', time_ms / 1000.0, 'unixepoch'), time_ms, value,
+  CASE kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END
+  FROM run JOIN run_point ON run_point.run_id = run.id
+  JOIN metric ON metric.id = run_point.metric_id WHERE deleted_ms IS NULL;
 
 CREATE VIEW run_metric_summary AS SELECT run.id AS run_id, run.name AS run,
   run_stage.name || '/' || metric.name AS key, points, last,
@@ -49,7 +54,12 @@ CREATE VIEW run_metric_summary AS SELECT run.id AS run_id, run.name AS run,
   FROM run JOIN run_stage ON run_stage.run_id = run.id
   JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation
   JOIN metric_summary ON metric_summary.job_id = job.id
-  JOIN metric ON metric.id = metric_summary.metric_id WHERE deleted_ms IS NULL;
+  JOIN metric ON metric.id = metric_summary.metric_id WHERE deleted_ms IS NULL
+  UNION ALL SELECT run.id, run.name, metric.name, points, last,
+  CASE last_kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END,
+  last_step, minimum, maximum
+  FROM run JOIN run_point_summary AS s ON s.run_id = run.id
+  JOIN metric ON metric.id = s.metric_id WHERE deleted_ms IS NULL;
 
 CREATE VIEW results AS SELECT key, generation, stage AS uses,
   strftime('%Y-%m-%d %H:%M:%S', published_ms / 1000, 'unixepoch') AS published, attempts, wall_ms,

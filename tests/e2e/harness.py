@@ -97,7 +97,8 @@ class Store:
     def metrics(self, run="latest"):
         """key → [(step, value)], without what may differ between equal runs."""
         shown = self.json("runs", "show", run)
-        keys = [k for k in shown["metrics"] if not k.endswith("_per_second")]
+        keys = [k for k in shown["metrics"]
+                if not k.endswith("_per_second") and not k.startswith("system/")]
         return {k: [(step, value) for step, _, value in self.json("runs", "metrics", run, k)]
                 for k in keys}
 
