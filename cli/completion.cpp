@@ -166,7 +166,9 @@ class Completer {
       stages_of_file();
       return cells_;
     }
-    if (name == "runs" || name == "plugin-path" || name == "to") return {std::string(kFiles)};
+    for (const char* path : {"runs", "plugin-path", "to", "svg", "output"}) {
+      if (name == path) return {std::string(kFiles)};
+    }
     return {};
   }
 
