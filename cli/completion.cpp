@@ -170,6 +170,7 @@ class Completer {
     }
     if (name == "to" && command_->get_name() == "sync") return {};
     for (const char* path : {"runs", "plugin-path", "to", "output", "dir"}) {
+    for (const char* path : {"runs", "plugin-path", "to", "svg", "output"}) {
       if (name == path) return {std::string(kFiles)};
     }
     return {};

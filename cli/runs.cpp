@@ -27,38 +27,11 @@ struct RunsArguments {
   std::string key;
   std::string text;
   std::vector<std::string> tags;
-  ListOptions list;
   bool json = false;
   bool follow = false;
 };
 
 using Arguments = std::shared_ptr<RunsArguments>;
-
-bool has_database(const Program& program) {
-  std::error_code error;
-  return std::filesystem::exists(std::filesystem::path(program.runs_dir) / "cifarpipe.db", error);
-}
-
-/// The session, for commands that are about a run that must be there.
-std::unique_ptr<Session> open_session(const Program& program) {
-  if (!has_database(program)) {
-    throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
-  }
-  return std::make_unique<Session>(program);
-}
-
-int list(const Program& program, const RunsArguments& arguments) {
-  if (!has_database(program)) {
-    if (arguments.list.json)
-      fmt::print("[]\n");
-    else
-      fmt::print("no runs yet in {}\n", program.runs_dir);
-    return 0;
-  }
-  Session session(program);
-  RunQueries queries(session.sqlite().database());
-  return list_runs(queries, arguments.list);
-}
 
 int show(const Program& program, const RunsArguments& arguments) {
   const auto session = open_session(program);
@@ -157,6 +130,10 @@ int tag(const Program& program, const RunsArguments& arguments) {
   const auto session = open_session(program);
   const RunRecord run = session->recorder().resolve_run(arguments.run);
   session->recorder().annotate_run(run.id, std::nullopt, std::nullopt, tags);
+  RunQueries queries(session->sqlite().database());
+  std::string now;
+  for (const auto& [key, value] : queries.tags(run.id)) now += fmt::format(" {}={}", key, value);
+  fmt::print("{} has {}\n", run.name, now.empty() ? "no tags" : "the tags" + now);
   return 0;
 }
 
@@ -164,6 +141,7 @@ int note(const Program& program, const RunsArguments& arguments) {
   const auto session = open_session(program);
   const RunRecord run = session->recorder().resolve_run(arguments.run);
   session->recorder().annotate_run(run.id, std::nullopt, arguments.text, {});
+  fmt::print("{} has {}\n", run.name, arguments.text.empty() ? "no note" : "a note");
   return 0;
 }
 
@@ -233,12 +211,8 @@ using Action = int (*)(const Program&, const RunsArguments&);
 
 CLI::App* add(CLI::App& family, Program& program, const Arguments& arguments, const char* name,
               const char* what, Action action) {
-  auto* command = family.add_subcommand(name, what);
-  command->fallthrough();
-  command->callback([&program, arguments, action] {
-    program.action = [&program, arguments, action] { return action(program, *arguments); };
-  });
-  return command;
+  return add_runs_subcommand(family, program, name, what,
+                             [&program, arguments, action] { return action(program, *arguments); });
 }
 
 CLI::App* with_run(CLI::App* command, const Arguments& arguments) {
@@ -246,33 +220,6 @@ CLI::App* with_run(CLI::App* command, const Arguments& arguments) {
       ->add_option("RUN", arguments->run, "Its id or the beginning of it, its name, or 'latest'.")
       ->required();
   return command;
-}
-
-void add_list(CLI::App& family, Program& program, const Arguments& arguments) {
-  auto* command =
-      add(family, program, arguments, "list", "Runs, newest first, with their metrics.", list);
-  command->add_option("--experiment", arguments->list.filter.experiment, "Only those of one.")
-      ->type_name("NAME");
-  command
-      ->add_option("--status", arguments->list.filter.status,
-                   "Only running, finished, failed or killed ones.")
-      ->type_name("STATUS")
-      ->transform(CLI::Transformer({{"running", "RUNNING"},
-                                    {"finished", "FINISHED"},
-                                    {"failed", "FAILED"},
-                                    {"killed", "KILLED"}},
-                                   CLI::ignore_case))
-      ->check([](const std::string& status) {
-        const bool known =
-            status == "RUNNING" || status == "FINISHED" || status == "FAILED" || status == "KILLED";
-        return known ? std::string()
-                     : fmt::format("'{}' is not running, finished, failed or killed", status);
-      });
-  command->add_option("--limit", arguments->list.limit, "At most N (usually 30; --json: all).")
-      ->type_name("N")
-      ->check(whole_number(1, 1'000'000'000));
-  command->add_flag("--all", arguments->list.filter.deleted, "Deleted ones too.");
-  command->add_flag("--json", arguments->list.json, "As JSON.");
 }
 
 void add_looks(CLI::App& family, Program& program, const Arguments& arguments) {
@@ -317,12 +264,34 @@ void add_changes(CLI::App& family, Program& program, const Arguments& arguments)
 
 }  // namespace
 
+bool has_database(const Program& program) {
+  std::error_code error;
+  return std::filesystem::exists(std::filesystem::path(program.runs_dir) / "cifarpipe.db", error);
+}
+
+std::unique_ptr<Session> open_session(const Program& program) {
+  if (!has_database(program)) {
+    throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
+  }
+  return std::make_unique<Session>(program);
+}
+
+CLI::App* add_runs_subcommand(CLI::App& family, Program& program, const char* name,
+                              const char* what, std::function<int()> action) {
+  auto* command = family.add_subcommand(name, what);
+  command->fallthrough();
+  command->callback([&program, action = std::move(action)] { program.action = action; });
+  return command;
+}
+
 void add_runs_command(CLI::App& app, Program& program) {
-  auto* family =
-      app.add_subcommand("runs", "What was run: list, show, metrics, logs, path, tag, …");
+  auto* family = app.add_subcommand("runs", "What was run: list, show, compare, plot, export, …");
   const auto arguments = std::make_shared<RunsArguments>();
-  add_list(*family, program, arguments);
+  add_runs_list(*family, program);
   add_looks(*family, program, arguments);
+  add_runs_compare(*family, program);
+  add_runs_plot(*family, program);
+  add_runs_export(*family, program);
   add_changes(*family, program, arguments);
   family->callback([family, &program] {
     if (!family->get_subcommands().empty()) return;

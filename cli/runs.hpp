@@ -1,8 +1,10 @@
 // What the files of `cifarpipe runs` share: how they look on stdout (tables that fit the terminal,
-// colour only there) and the two big commands. Main thread.
+// colour only there), opening the store, and the subcommands with a file of their own. Main thread.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,7 +12,14 @@
 
 #include "tracking/queries.hpp"
 
+namespace CLI {
+class App;
+}
+
 namespace cifarpipe::cli {
+
+struct Program;
+class Session;
 
 /// stdout as it is: a terminal of some width that may have colour, or a pipe or file, without.
 struct Look {
@@ -57,16 +66,30 @@ std::string bytes_text(std::int64_t bytes);
 /// How long a run took, or has been running.
 std::string took_text(const RunRecord& run, std::int64_t now_ms);
 
-struct ListOptions {
-  RunFilter filter;
-  std::optional<std::size_t> limit;
-  bool json = false;
+/// How a table of runs is made.
+struct RunTable {
+  std::size_t limit = SIZE_MAX;  ///< Lines.
+  bool tree = true;              ///< Children below their parents.
+  std::vector<RunField> fields;  ///< Columns; none: the usual ones.
 };
-int list_runs(RunQueries& queries, const ListOptions& options);
-int show_run(RunQueries& queries, const RunRecord& run, bool json);
-/// The table that `runs list` prints, of these rows; at most `limit` lines.
-void print_run_table(RunQueries& queries, const std::vector<RunRow>& rows, std::size_t limit,
+void print_run_table(RunQueries& queries, const std::vector<RunRow>& rows, const RunTable& options,
                      const Look& look, std::string_view indent);
+int show_run(RunQueries& queries, const RunRecord& run, bool json);
 int print_metrics(RunQueries& queries, const RunRecord& run, const std::string& key, bool json);
+void print_heading(const Look& look, std::string_view text);
+
+bool has_database(const Program& program);
+/// The session, for commands that are about a run that must be there.
+std::unique_ptr<Session> open_session(const Program& program);
+/// A metric of a run by its name, or an Error that names the one that was probably meant.
+[[noreturn]] void no_such_metric(RunQueries& queries, const RunRecord& run, const std::string& key);
+
+/// A subcommand of `runs`; `action` returns the exit code.
+CLI::App* add_runs_subcommand(CLI::App& family, Program& program, const char* name,
+                              const char* what, std::function<int()> action);
+void add_runs_list(CLI::App& family, Program& program);
+void add_runs_compare(CLI::App& family, Program& program);
+void add_runs_plot(CLI::App& family, Program& program);
+void add_runs_export(CLI::App& family, Program& program);
 
 }  // namespace cifarpipe::cli

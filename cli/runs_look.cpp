@@ -37,6 +37,10 @@ const char* status_color(std::string_view status) {
   return "";
 }
 
+void print_heading(const Look& look, std::string_view text) {
+  fmt::print("\n{}\n", look.paint(kBold, text));
+}
+
 std::size_t text_width(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xc0) != 0x80;

@@ -19,14 +19,10 @@ void print_json(const ordered_json& value, int indent) {
   fmt::print("{}\n", value.dump(indent, ' ', false, ordered_json::error_handler_t::replace));
 }
 
-void heading(const Look& look, std::string_view text) {
-  fmt::print("\n{}\n", look.paint(kBold, text));
-}
-
 void print_pairs(const Look& look, std::string_view title,
                  const std::vector<std::pair<std::string, std::string>>& pairs) {
   if (pairs.empty()) return;
-  heading(look, title);
+  print_heading(look, title);
   std::size_t widest = 0;
   for (const auto& [key, value] : pairs) widest = std::max(widest, text_width(key));
   for (const auto& [key, value] : pairs) {
@@ -62,7 +58,37 @@ void print_head(RunQueries& queries, const RunRow& row, const Look& look) {
   line("folder", run.folder);
 }
 
-void print_stages(RunQueries& queries, const std::string& id, const Look& look) {
+std::string went_on_from(const AttemptRow& a) {
+  if (a.from_attempt == 0) return "the beginning";
+  return fmt::format("attempt {}{}", a.from_attempt,
+                     a.from_step ? fmt::format(", step {}", *a.from_step) : "");
+}
+
+/// The attempts of stages that took more than one.
+void print_attempts(const std::vector<StageRow>& stages, const Look& look) {
+  Table table({{"STAGE"},
+               {"ATTEMPT", true},
+               {"STATUS"},
+               {"STARTED", false, true},
+               {"TIME", true},
+               {"WENT ON FROM"},
+               {"POINTS", true, true},
+               {"SUPERSEDED", true, true}});
+  for (const StageRow& stage : stages) {
+    if (stage.history.size() < 2) continue;
+    for (const AttemptRow& a : stage.history) {
+      table.add({stage.name, fmt::format("{}", a.number), a.status, time_text(a.start_ms),
+                 a.usage ? duration_text(a.usage->wall_ms) : "", went_on_from(a),
+                 fmt::format("{}", a.points),
+                 a.superseded > 0 ? fmt::format("{}", a.superseded) : ""});
+    }
+  }
+  if (table.empty()) return;
+  print_heading(look, "attempts");
+  table.print(look, "  ");
+}
+
+void print_stages(const std::vector<StageRow>& stages, const Look& look) {
   Table table({{"STAGE"},
                {"USES", false, true},
                {"ACTION"},
@@ -72,7 +98,7 @@ void print_stages(RunQueries& queries, const std::string& id, const Look& look) 
                {"MEMORY", true, true},
                {"OUTPUTS", true, true}});
   std::vector<std::string> messages;
-  for (const StageRow& stage : queries.stages(id)) {
+  for (const StageRow& stage : stages) {
     std::uint64_t bytes = 0;
     for (const PortFiles& port : stage.outputs) {
       for (const FileDigest& file : port.files) bytes += file.size;
@@ -86,7 +112,7 @@ void print_stages(RunQueries& queries, const std::string& id, const Look& look) 
     if (!stage.message.empty()) messages.push_back(stage.name + ": " + stage.message);
   }
   if (table.empty()) return;
-  heading(look, "stages");
+  print_heading(look, "stages");
   table.print(look, "  ");
   for (const std::string& message : messages) fmt::print("  {}\n", message);
 }
@@ -128,10 +154,12 @@ int show_run(RunQueries& queries, const RunRecord& run, bool json) {
   }
   const Look look = Look::of_stdout();
   print_head(queries, queries.run(run.id), look);
-  print_stages(queries, run.id, look);
+  const std::vector<StageRow> stages = queries.stages(run.id);
+  print_stages(stages, look);
+  print_attempts(stages, look);
   const std::vector<MetricSummary> metrics = queries.metrics(run.id);
   if (!metrics.empty()) {
-    heading(look, "metrics");
+    print_heading(look, "metrics");
     print_summaries(metrics, look, "  ");
   }
   print_system(queries.system_metrics(run.id), look);
@@ -139,18 +167,29 @@ int show_run(RunQueries& queries, const RunRecord& run, bool json) {
   children.parent = run.id;
   children.deleted = queries.run(run.id).deleted;
   if (const auto rows = queries.runs(children); !rows.empty()) {
-    heading(look, "runs below it");
-    print_run_table(queries, rows, rows.size(), look, "  ");
+    print_heading(look, "runs below it");
+    print_run_table(queries, rows, RunTable{}, look, "  ");
   }
   std::vector<std::pair<std::string, std::string>> params;
   for (const RunParam& param : queries.params(run.id)) params.emplace_back(param.key, param.text);
   print_pairs(look, "params", params);
   std::vector<std::pair<std::string, std::string>> facts = queries.facts(run.id);
-  for (const StageRow& stage : queries.stages(run.id)) {
+  for (const StageRow& stage : stages) {
     for (const auto& [key, value] : stage.facts) facts.emplace_back(key + "." + stage.name, value);
   }
   print_pairs(look, "facts", facts);
   return 0;
+}
+
+void no_such_metric(RunQueries& queries, const RunRecord& run, const std::string& key) {
+  std::vector<std::string> keys;
+  for (const MetricSummary& m : queries.metrics(run.id)) keys.push_back(m.key);
+  const std::string near = nearest(key, keys);
+  throw Error(
+      fmt::format("{} has no metric '{}'{}", run.name, key,
+                  near.empty() ? fmt::format("; `cifarpipe runs metrics {}` lists them", run.name)
+                               : fmt::format("; did you mean '{}'?", near)),
+      ErrorKind::usage);
 }
 
 int print_metrics(RunQueries& queries, const RunRecord& run, const std::string& key, bool json) {
@@ -170,16 +209,7 @@ int print_metrics(RunQueries& queries, const RunRecord& run, const std::string& 
     return 0;
   }
   const std::vector<MetricPoint> points = queries.points(run.id, key);
-  if (points.empty()) {
-    std::vector<std::string> keys;
-    for (const MetricSummary& m : queries.metrics(run.id)) keys.push_back(m.key);
-    const std::string near = nearest(key, keys);
-    throw Error(
-        fmt::format("{} has no metric '{}'{}", run.name, key,
-                    near.empty() ? fmt::format("; `cifarpipe runs metrics {}` lists them", run.name)
-                                 : fmt::format("; did you mean '{}'?", near)),
-        ErrorKind::usage);
-  }
+  if (points.empty()) no_such_metric(queries, run, key);
   if (json) {
     ordered_json list = ordered_json::array();
     for (const MetricPoint& p : points) {

@@ -136,6 +136,16 @@ void Statement::reset() {
   sqlite3_reset(statement_);
 }
 
+Statement& Statement::with_all(const std::vector<SqlValue>& values) {
+  reset();
+  int i = 0;
+  for (const SqlValue& value : values) {
+    ++i;
+    std::visit([&](const auto& v) { bind(i, v); }, value);
+  }
+  return *this;
+}
+
 void Statement::bind(int i, std::nullptr_t) {
   sqlite3_bind_null(statement_, i);
 }
@@ -154,6 +164,9 @@ bool Statement::is_null(int c) const {
 }
 bool Statement::is_real(int c) const {
   return sqlite3_column_type(statement_, c) == SQLITE_FLOAT;
+}
+bool Statement::is_integer(int c) const {
+  return sqlite3_column_type(statement_, c) == SQLITE_INTEGER;
 }
 std::int64_t Statement::integer(int c) const {
   return sqlite3_column_int64(statement_, c);

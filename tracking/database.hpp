@@ -9,11 +9,16 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <variant>
+#include <vector>
 
 struct sqlite3;
 struct sqlite3_stmt;
 
 namespace cifarpipe {
+
+/// A value to be bound where its type is known only at run time.
+using SqlValue = std::variant<std::int64_t, double, std::string>;
 
 class Database {
  public:
@@ -57,6 +62,8 @@ class Statement {
   void bind_from(int first, const T&... values) {
     (bind(first++, values), ...);
   }
+  /// The same for values of which the number is known only at run time.
+  Statement& with_all(const std::vector<SqlValue>& values);
   /// One row further; false at the end.
   bool step();
   /// Runs a statement to its end; rows that it gives are passed over.
@@ -65,6 +72,7 @@ class Statement {
 
   bool is_null(int column) const;
   bool is_real(int column) const;
+  bool is_integer(int column) const;
   std::int64_t integer(int column) const;
   double real(int column) const;
   std::string text(int column) const;

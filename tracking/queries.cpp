@@ -58,6 +58,30 @@ std::vector<MetricSummary> summaries(Statement& rows, const std::string& run_id)
   return out;
 }
 
+ordered_json attempt_json(const AttemptRow& a) {
+  ordered_json out = {{"number", a.number},
+                      {"status", a.status},
+                      {"start", a.start_ms},
+                      {"end", a.end_ms == 0 ? ordered_json(nullptr) : ordered_json(a.end_ms)},
+                      {"from", nullptr},
+                      {"wall_ms", nullptr},
+                      {"cpu_ms", nullptr},
+                      {"peak_rss_bytes", nullptr},
+                      {"points", a.points},
+                      {"superseded", a.superseded}};
+  if (a.from_attempt > 0) {
+    out["from"] = {{"attempt", a.from_attempt},
+                   {"sequence", a.from_sequence},
+                   {"step", a.from_step ? ordered_json(*a.from_step) : ordered_json(nullptr)}};
+  }
+  if (a.usage) {
+    out["wall_ms"] = a.usage->wall_ms;
+    out["cpu_ms"] = a.usage->cpu_ms;
+    out["peak_rss_bytes"] = a.usage->peak_rss_bytes;
+  }
+  return out;
+}
+
 }  // namespace
 
 RunQueries::RunQueries(Database& db)
@@ -79,11 +103,27 @@ RunQueries::RunQueries(Database& db)
                "ORDER BY port, path") {}
 
 std::vector<RunRow> RunQueries::runs(const RunFilter& filter) {
-  Statement rows(db_, fmt::format("SELECT {}{}", kRunColumns, kRowColumns) +
-                          "WHERE (?1 IS NULL OR experiment = ?1) AND (?2 IS NULL OR status = ?2) "
-                          "AND (?3 IS NULL OR parent_id = ?3) AND (?4 OR deleted_ms IS NULL) "
-                          "ORDER BY number DESC");
-  rows.with(filter.experiment, filter.status, filter.parent, filter.deleted ? 1 : 0);
+  SqlText text{fmt::format("SELECT {}{}WHERE ", kRunColumns, kRowColumns), {}};
+  text.sql += filter.deleted ? "1" : "deleted_ms IS NULL";
+  const auto equal = [&](const char* column, const std::optional<std::string>& value) {
+    if (!value) return;
+    text.sql += fmt::format(" AND {} = ?", column);
+    text.values.emplace_back(*value);
+  };
+  equal("experiment", filter.experiment);
+  equal("status", filter.status);
+  equal("parent_id", filter.parent);
+  const auto append = [&](std::string_view before, const SqlText& part, std::string_view after) {
+    text.sql += fmt::format("{}{}{}", before, part.sql, after);
+    text.values.insert(text.values.end(), part.values.begin(), part.values.end());
+  };
+  if (filter.where) append(" AND ", *filter.where, "");
+  text.sql += " ORDER BY ";
+  if (filter.order) {
+    append("", *filter.order, filter.descending ? " DESC NULLS LAST, " : " ASC NULLS LAST, ");
+  }
+  Statement rows(db_, text.sql + "number DESC");
+  rows.with_all(text.values);
   std::vector<RunRow> out;
   while (rows.step()) out.push_back(row_from(rows));
   return out;
@@ -136,7 +176,8 @@ std::vector<StageRow> RunQueries::stages(const std::string& run_id) {
       "SELECT run_stage.name, uses, action, run_stage.status, reason, message, run_stage.key, "
       "run_stage.generation, job.id, coalesce(job.attempts, (SELECT max(number) FROM attempt "
       "WHERE job_id = job.id), 0), coalesce(job.wall_ms, last.wall_ms), "
-      "coalesce(job.cpu_ms, last.cpu_ms), coalesce(job.peak_rss_bytes, last.peak_rss_bytes) "
+      "coalesce(job.cpu_ms, last.cpu_ms), coalesce(job.peak_rss_bytes, last.peak_rss_bytes), "
+      "job.key_document "
       "FROM run_stage LEFT JOIN job ON job.key = run_stage.key AND "
       "job.generation = run_stage.generation LEFT JOIN attempt AS last ON last.job_id = job.id AND "
       "last.number = (SELECT max(number) FROM attempt WHERE job_id = job.id AND "
@@ -144,17 +185,9 @@ std::vector<StageRow> RunQueries::stages(const std::string& run_id) {
   rows.with(run_id);
   std::vector<StageRow> out;
   while (rows.step()) {
-    StageRow stage{rows.text(0),
-                   rows.text(1),
-                   rows.text(2),
-                   rows.text(3),
-                   rows.text(4),
-                   rows.text(5),
-                   {},
-                   rows.integer(9),
-                   {},
-                   {},
-                   {}};
+    StageRow stage{rows.text(0), rows.text(1), rows.text(2),    rows.text(3), rows.text(4),
+                   rows.text(5), {},           rows.integer(9), {},           {},
+                   {},           {},           rows.text(13)};
     if (const std::string key = rows.text(6); !key.empty()) {
       stage.job = JobRef{key, static_cast<int>(rows.integer(7))};
     }
@@ -164,8 +197,48 @@ std::vector<StageRow> RunQueries::stages(const std::string& run_id) {
       stage.outputs = outputs(rows.integer(8));
       stage.facts = pairs("SELECT key, value FROM result_fact WHERE job_id = ? ORDER BY key",
                           rows.integer(8));
+      stage.history = attempts(rows.integer(8));
     }
     out.push_back(std::move(stage));
+  }
+  return out;
+}
+
+std::vector<AttemptRow> RunQueries::attempts(std::int64_t job_id) {
+  Statement rows(db_,
+                 "SELECT number, status, start_ms, coalesce(end_ms, 0), cover_attempt, "
+                 "cover_sequence, wall_ms, cpu_ms, peak_rss_bytes, "
+                 "(SELECT step FROM point WHERE point.job_id = attempt.job_id AND "
+                 " point.attempt = cover_attempt AND sequence <= cover_sequence "
+                 " ORDER BY sequence DESC LIMIT 1) "
+                 "FROM attempt WHERE job_id = ? ORDER BY number");
+  std::vector<AttemptRow> out;
+  rows.with(job_id);
+  while (rows.step()) {
+    AttemptRow a;
+    a.number = static_cast<int>(rows.integer(0));
+    a.status = rows.text(1);
+    a.start_ms = rows.integer(2);
+    a.end_ms = rows.integer(3);
+    a.from_attempt = static_cast<int>(rows.integer(4));
+    a.from_sequence = rows.integer(5);
+    if (!rows.is_null(6)) a.usage = Usage{rows.integer(6), rows.integer(7), rows.integer(8)};
+    if (!rows.is_null(9)) a.from_step = rows.integer(9);
+    out.push_back(std::move(a));
+  }
+  // One attempt hides nothing, and the summaries know how many points it made.
+  Statement points(db_, out.size() > 1
+                            ? "SELECT attempt, count(*), sum(superseded) FROM point "
+                              "WHERE job_id = ? GROUP BY attempt"
+                            : "SELECT 1, coalesce(sum(points), 0), 0 FROM metric_summary "
+                              "WHERE job_id = ?");
+  points.with(job_id);
+  while (points.step()) {
+    for (AttemptRow& a : out) {
+      if (out.size() > 1 && a.number != points.integer(0)) continue;
+      a.points = points.integer(1);
+      a.superseded = points.integer(2);
+    }
   }
   return out;
 }
@@ -278,8 +351,10 @@ ordered_json RunQueries::stage_json(const StageRow& stage) {
                       {"reason", stage.reason},
                       {"message", stage.message},
                       {"outputs", std::move(outputs)},
-                      {"facts", ordered_json::object()}};
+                      {"facts", ordered_json::object()},
+                      {"history", ordered_json::array()}};
   for (const auto& [key, value] : stage.facts) out["facts"][key] = value;
+  for (const AttemptRow& attempt : stage.history) out["history"].push_back(attempt_json(attempt));
   if (stage.usage) {
     out["wall_ms"] = stage.usage->wall_ms;
     out["cpu_ms"] = stage.usage->cpu_ms;

@@ -12,6 +12,7 @@
 
 #include "pipeline/recorder.hpp"
 #include "tracking/database.hpp"
+#include "tracking/where.hpp"
 
 namespace cifarpipe {
 
@@ -20,6 +21,9 @@ struct RunFilter {
   std::optional<std::string> status;  ///< "FINISHED", …
   std::optional<std::string> parent;  ///< Only children of this run.
   bool deleted = false;               ///< Deleted ones too.
+  std::optional<SqlText> where;       ///< A condition on rows of `run`.
+  std::optional<SqlText> order;       ///< A value to sort by; without one, newest first.
+  bool descending = false;            ///< Runs without the value come last either way.
 };
 
 /// A parameter as it was given: its type and its text (a string without quotes; JSON for lists).
@@ -41,6 +45,20 @@ struct MetricSummary {
   std::optional<double> max;
 };
 
+/// One attempt of a job, with what became of its points.
+struct AttemptRow {
+  int number = 0;
+  std::string status;  ///< "running", "finished", "failed", "killed"
+  std::int64_t start_ms = 0;
+  std::int64_t end_ms = 0;         ///< 0: unknown, it was killed.
+  int from_attempt = 0;            ///< Whose checkpoint it went on from; 0: from the beginning.
+  std::int64_t from_sequence = 0;  ///< The last point of that attempt that it covers.
+  std::optional<std::int64_t> from_step;  ///< That point's step, if there is one.
+  std::optional<Usage> usage;
+  std::int64_t points = 0;      ///< That it made, also those hidden by now.
+  std::int64_t superseded = 0;  ///< Of them, those that a later attempt made again.
+};
+
 /// One stage of a run, with the job that it points to as far as that is known.
 struct StageRow {
   std::string name;
@@ -54,6 +72,8 @@ struct StageRow {
   std::optional<Usage> usage;  ///< Of the result, or else of the last attempt that ended.
   std::vector<PortFiles> outputs;
   std::vector<std::pair<std::string, std::string>> facts;  ///< What the stage said of its result.
+  std::vector<AttemptRow> history;                         ///< Its job's attempts.
+  std::string key_document;  ///< The JSON that the key is the digest of, once there is a result.
 };
 
 struct RunRow {
@@ -74,8 +94,9 @@ struct MetricPoint {
 class RunQueries {
  public:
   explicit RunQueries(Database& db);
+  Database& database() { return db_; }
 
-  /// Newest first.
+  /// Newest first, or in the filter's order.
   std::vector<RunRow> runs(const RunFilter& filter);
   RunRow run(const std::string& id);
   std::vector<RunParam> params(const std::string& run_id);
@@ -102,6 +123,7 @@ class RunQueries {
   nlohmann::ordered_json metrics_json(const std::string& run_id);
   nlohmann::ordered_json stage_json(const StageRow& stage);
   std::vector<PortFiles> outputs(std::int64_t job_id);
+  std::vector<AttemptRow> attempts(std::int64_t job_id);
   std::vector<std::pair<std::string, std::string>> pairs(const char* sql, const auto& id);
 
   Database& db_;

@@ -130,7 +130,8 @@ std::optional<RunRecord> SqliteRecorder::newest_run_with(const std::string& stag
 }
 
 std::vector<RunRecord> SqliteRecorder::running_runs() {
-  return runs_where("WHERE status = ?", "RUNNING");
+  // Written out, or the index of running runs would not be used.
+  return runs_where("WHERE status = 'RUNNING' AND ? IS NOT NULL", "");
 }
 
 std::string SqliteRecorder::free_name(const std::string& wanted, const std::string& except_id) {

@@ -35,14 +35,16 @@ CREATE VIEW run_metrics AS SELECT run.id AS run_id, run.name AS run,
   run_stage.name || '/' || metric.name AS key, step,
   strftime('%Y-%m-%d %H:%M:%f', time_ms / 1000.0, 'unixepoch') AS time, time_ms, value,
   kind = 1 AS is_nan,
-  CASE kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END AS not_finite
+  CASE kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END AS not_finite,
+  run_stage.name AS stage, metric.name AS metric
   FROM run JOIN run_stage ON run_stage.run_id = run.id
   JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation
   JOIN point ON point.job_id = job.id AND superseded = 0
   JOIN metric ON metric.id = point.metric_id WHERE deleted_ms IS NULL
   UNION ALL SELECT run.id, run.name, metric.name, step,
-  strftime('%Y-%m-%d %H:%M:%f', time_ms / 1000.0, 'unixepoch'), time_ms, value,
-  CASE kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END
+  strftime('%Y-%m-%d %H:%M:%f', time_ms / 1000.0, 'unixepoch'), time_ms, value, kind = 1,
+  CASE kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END,
+  'system', substr(metric.name, 8)
   FROM run JOIN run_point ON run_point.run_id = run.id
   JOIN metric ON metric.id = run_point.metric_id WHERE deleted_ms IS NULL;
 
@@ -50,16 +52,38 @@ CREATE VIEW run_metric_summary AS SELECT run.id AS run_id, run.name AS run,
   run_stage.name || '/' || metric.name AS key, points, last,
   last_kind = 1 AS is_nan,
   CASE last_kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END AS last_not_finite,
-  last_step AS step, minimum AS min, maximum AS max
+  last_step AS step, minimum AS min, maximum AS max,
+  run_stage.name AS stage, metric.name AS metric
   FROM run JOIN run_stage ON run_stage.run_id = run.id
   JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation
   JOIN metric_summary ON metric_summary.job_id = job.id
   JOIN metric ON metric.id = metric_summary.metric_id WHERE deleted_ms IS NULL
-  UNION ALL SELECT run.id, run.name, metric.name, points, last,
+  UNION ALL SELECT run.id, run.name, metric.name, points, last, last_kind = 1,
   CASE last_kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END,
-  last_step, minimum, maximum
+  last_step, minimum, maximum, 'system', substr(metric.name, 8)
   FROM run JOIN run_point_summary AS s ON s.run_id = run.id
   JOIN metric ON metric.id = s.metric_id WHERE deleted_ms IS NULL;
+
+CREATE VIEW run_attempts AS SELECT run.id AS run_id, run.name AS run, run_stage.name AS stage,
+  attempt.number AS attempt, attempt.status,
+  strftime('%Y-%m-%d %H:%M:%S', attempt.start_ms / 1000, 'unixepoch') AS started,
+  strftime('%Y-%m-%d %H:%M:%S', attempt.end_ms / 1000, 'unixepoch') AS ended,
+  nullif(cover_attempt, 0) AS from_attempt, attempt.wall_ms, attempt.cpu_ms,
+  attempt.peak_rss_bytes
+  FROM run JOIN run_stage ON run_stage.run_id = run.id
+  JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation
+  JOIN attempt ON attempt.job_id = job.id WHERE run.deleted_ms IS NULL;
+
+CREATE VIEW run_points AS SELECT run.id AS run_id, run.name AS run,
+  run_stage.name || '/' || metric.name AS key, step,
+  strftime('%Y-%m-%d %H:%M:%f', time_ms / 1000.0, 'unixepoch') AS time, time_ms, value,
+  kind = 1 AS is_nan,
+  CASE kind WHEN 1 THEN 'nan' WHEN 2 THEN 'inf' WHEN 3 THEN '-inf' END AS not_finite,
+  run_stage.name AS stage, metric.name AS metric, point.attempt, superseded
+  FROM run JOIN run_stage ON run_stage.run_id = run.id
+  JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation
+  JOIN point ON point.job_id = job.id
+  JOIN metric ON metric.id = point.metric_id WHERE deleted_ms IS NULL;
 
 CREATE VIEW results AS SELECT key, generation, stage AS uses,
   strftime('%Y-%m-%d %H:%M:%S', published_ms / 1000, 'unixepoch') AS published, attempts, wall_ms,
@@ -91,7 +115,8 @@ DROP VIEW IF EXISTS runs; DROP VIEW IF EXISTS run_params; DROP VIEW IF EXISTS ru
 DROP VIEW IF EXISTS run_facts; DROP VIEW IF EXISTS run_stages; DROP VIEW IF EXISTS run_metrics;
 DROP VIEW IF EXISTS run_metric_summary; DROP VIEW IF EXISTS results; DROP VIEW IF EXISTS outputs;
 DROP VIEW IF EXISTS result_facts; DROP VIEW IF EXISTS run_mirrors;
-DROP VIEW IF EXISTS mirror_refused;
+DROP VIEW IF EXISTS mirror_refused; DROP VIEW IF EXISTS run_attempts;
+DROP VIEW IF EXISTS run_points;
 )";
 
 }  // namespace cifarpipe
