@@ -29,6 +29,10 @@ std::optional<std::int64_t> step_in(const std::string& name) {
   return std::nullopt;
 }
 
+std::string key_of(const StageRow& stage, const std::string& name) {
+  return plain_name(stage.name + "_" + name);
+}
+
 /// The first, the last and others evenly between.
 std::vector<Picture> thinned(std::vector<Picture> pictures) {
   if (pictures.size() <= kMostSteps) return pictures;
@@ -44,7 +48,7 @@ std::vector<Picture> series(const RunView& view, const StageRow& stage, const Po
   std::vector<Picture> out;
   for (StoredFile& file : view.files(stage, port.port)) {
     if (const auto step = step_in(file.name)) {
-      out.push_back({plain_name(stage.name + "_" + port.port), *step, std::move(file), 0});
+      out.push_back({key_of(stage, port.port), *step, std::move(file), 0});
     }
   }
   std::stable_sort(out.begin(), out.end(),
@@ -91,7 +95,7 @@ std::vector<Picture> pictures_of(const RunView& view) {
     for (const Single& single : kSingles) {
       if (stage.uses != single.uses) continue;
       if (auto file = view.file(stage, single.port, single.file)) {
-        own.push_back({plain_name(stage.name + "_" + single.key), 0, std::move(*file), 0});
+        own.push_back({key_of(stage, single.key), 0, std::move(*file), 0});
       }
     }
     if (own.empty()) continue;
@@ -99,6 +103,21 @@ std::vector<Picture> pictures_of(const RunView& view) {
     for (Picture& picture : own) {
       picture.time_ms = time;
       out.push_back(std::move(picture));
+    }
+  }
+  return out;
+}
+
+std::vector<std::pair<std::string, std::int64_t>> picture_keys(const RunView& view) {
+  std::vector<std::pair<std::string, std::int64_t>> out;
+  if (!view.server.step_images) return out;
+  for (const StageRow& stage : view.stages) {
+    for (const Single& single : kSingles) {
+      if (stage.uses == single.uses) out.emplace_back(key_of(stage, single.key), 0);
+    }
+    for (const PortFiles& port : stage.outputs) {
+      const auto pictures = series(view, stage, port);
+      if (!pictures.empty()) out.emplace_back(pictures.back().key, pictures.back().step);
     }
   }
   return out;

@@ -108,6 +108,8 @@ struct Picture {
 /// The pictures of a run: those of one key beside each other, by step, the first at step 0. None
 /// where the server has no such slider.
 std::vector<Picture> pictures_of(const RunView& view);
+/// Their keys, each with its last step; also of those that a stage has yet to make.
+std::vector<std::pair<std::string, std::int64_t>> picture_keys(const RunView& view);
 /// Them and their thumbnails as files that MLflow's pages find.
 std::vector<Upload> images_of(const RunView& view);
 /// Tables of answers and figures.

@@ -32,7 +32,7 @@ struct Ingredients {
   std::vector<std::string> swept;               ///< Parameters.
   std::vector<std::vector<std::string>> lines;  ///< Metrics of one chart each.
   std::vector<std::string> bars;
-  std::vector<std::pair<std::string, std::int64_t>> images;  ///< Key and the step to begin with.
+  std::vector<std::pair<std::string, std::int64_t>> images;  ///< Key and last step.
 };
 
 bool has_metric(const RunView& view, const std::string& key) {
@@ -87,15 +87,6 @@ void add_other_charts(const RunView& view, Ingredients& out) {
   for (const MetricSummary& metric : view.metrics) {
     if (metric.step >= 1 && out.lines.size() < kMost) out.lines.push_back({metric.key});
     if (metric.step == 0 && out.bars.size() < kMost) out.bars.push_back(metric.key);
-  }
-}
-
-/// Each key once, with its last step.
-void add_images(const RunView& view, Ingredients& out) {
-  for (const Picture& picture : pictures_of(view)) {
-    const bool same = !out.images.empty() && out.images.back().first == picture.key;
-    if (!same) out.images.emplace_back(picture.key, 0);
-    out.images.back().second = picture.step;
   }
 }
 
@@ -226,7 +217,7 @@ Ingredients ingredients_of(RunQueries& queries, const RunView& view) {
   out.objective = objective_of(view);
   add_own_charts(view, out);
   if (out.lines.empty() && out.bars.empty()) add_other_charts(view, out);
-  add_images(view, out);
+  out.images = picture_keys(view);
   for (const std::string& cell : queries.newest_cells(view.run.record.experiment, 50)) {
     add_swept(cell, out.swept);
   }
