@@ -202,6 +202,8 @@ int reproduce(const Program& program, const ReproduceArguments& arguments) {
 
   Workplace place(arguments.dir);
   result.commit = lay_out(arguments, result.before, place);
+  result.changed =
+      !result.commit.empty() && fs::exists(fs::path(result.before.record.folder) / "changes.diff");
   as_recorded(loaded.configuration, result.before, fact(result.before, "git.top"),
               result.commit.empty() ? fs::path() : place.files());
   result.taken_over =

@@ -31,9 +31,10 @@ struct Reproduction {
   std::vector<Circumstance> circumstances;
   std::vector<std::string> taken_over;  ///< Stages whose result was read again and not made again.
   std::vector<std::pair<std::string, std::vector<std::string>>>
-      producers;        ///< Stage → its inputs'.
-  std::string commit;   ///< Laid out; empty: none.
-  std::string missing;  ///< Of the state at that time.
+      producers;         ///< Stage → its inputs'.
+  std::string commit;    ///< Laid out; empty: none.
+  bool changed = false;  ///< What was changed since that commit was laid out too.
+  std::string missing;   ///< Of the state at that time.
   std::optional<double> tolerance;
   ReproductionEnd end;
   std::filesystem::path kept;  ///< Empty: nothing is left.

@@ -226,9 +226,11 @@ bool is_reproduced(const Reproduction& r) {
 
 void print_reproduction(const Reproduction& r) {
   const Look look = Look::of_stdout();
-  fmt::print("{}  {}\n", look.paint(kBold, r.before.record.name),
-             look.paint(kDim, r.commit.empty() ? "on the files as they are now"
-                                               : "laid out from commit " + r.commit.substr(0, 12)));
+  const std::string from = r.commit.empty()
+                               ? "on the files as they are now"
+                               : fmt::format("laid out from commit {}{}", r.commit.substr(0, 12),
+                                             r.changed ? " and what was changed since" : "");
+  fmt::print("{}  {}\n", look.paint(kBold, r.before.record.name), look.paint(kDim, from));
   print_stages(r, look);
   print_end(r, look);
   print_circumstances(r, look);

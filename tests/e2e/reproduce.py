@@ -107,7 +107,7 @@ class Same(Case):
         self.write("data.txt", "of another day\n")
         (self.repo / "mine.toml").unlink()
         self.commit()
-        self.reproduce("latest", expect=0)
+        self.assertIn(" and what was changed since\n", self.reproduce("latest", expect=0).out)
         self.check_nothing_left()
 
     def test_a_store_in_the_repository_is_no_change(self):

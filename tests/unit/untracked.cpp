@@ -80,8 +80,8 @@ BOOST_FIXTURE_TEST_CASE(the_patch_makes_the_same_files_again, Repository) {
       BOOST_TEST(read_text_file(copy / name) == read_text_file(top / name));
     }
   }
-  BOOST_TEST((fs::status(copy / "script").permissions() & fs::perms::owner_exec) !=
-             fs::perms::none);
+  BOOST_TEST(
+      ((fs::status(copy / "script").permissions() & fs::perms::owner_exec) != fs::perms::none));
 }
 
 BOOST_FIXTURE_TEST_CASE(settings_of_the_user_do_not_change_the_patch, Repository) {
