@@ -228,6 +228,7 @@ class Names(TrackingCase):
             self.assertGreater(time, 10**12, points)  # MLflow stores a bad one as 0.0 at 1970.
             self.assertIn((step, value), [(0, 0.5), (1, "NaN"), (2, 1.7976931348623157e308)])
         self.assertEqual(run.status, "FAILED")
+        self.assertIn("x/loss: nan", run.tags["cifarpipe.nonfinite"])
         self.go("sync")
         self.assertEqual(self.only().history("x/loss"), points)
 
