@@ -171,11 +171,16 @@ void RunMirror::tell_rest(bool json) {
   Database& db = session_.sqlite().database();
   MirrorCounts left;
   std::size_t parked = 0;
+  std::string link;
   try {
     constexpr std::size_t kMany = 100;  // A sweep's files are not worth the time here.
     left = unsent_of(db, session_.store(), uri_, runs_, runs_.size() <= kMany);
     MirrorLedger ledger(db, uri_);
     for (const std::string& run : runs_) parked += ledger.parked(run).size();
+    const auto first = runs_.empty() ? std::nullopt : ledger.run(runs_.front());
+    if (first && !first->remote_id.empty()) {
+      link = run_link(uri_, first->experiment_id, first->remote_id);
+    }
   } catch (const std::exception& error) {
     observer_.message(LogLevel::warning,
                       fmt::format("what MLflow lacks cannot be counted: {}", error.what()));
@@ -183,11 +188,13 @@ void RunMirror::tell_rest(bool json) {
   }
   if (json) {
     const nlohmann::ordered_json line = {
-        {"event", "mirror"}, {"server", uri_}, {"left", json_of(left)}, {"parked", parked}};
+        {"event", "mirror"}, {"server", uri_},   {"left", json_of(left)},
+        {"parked", parked},  {"link", link}};
     fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     std::fflush(stdout);
     return;
   }
+  if (!link.empty()) observer_.message(LogLevel::info, "MLflow: " + link);
   if (left.none() && parked == 0) return;
   std::vector<std::string> parts;
   if (!left.none()) parts.push_back(fmt::format("not sent yet: {}", counts_text(left)));

@@ -126,7 +126,7 @@ PointPlace MirrorPoints::covered(const JobRef& job) {
   Checkpoints& known = checkpoints_[job];
   if (known.names == names) return known.cover;
   const auto latest = checkpoints::latest(dir);
-  // None: perhaps the old one went while it was read. What it covered is covered by the new one.
+  // None: perhaps the old one went while it was read; the new one covers what it did.
   if (!latest && !names.empty()) return known.cover;
   known.cover = {};
   if (latest) {

@@ -351,6 +351,34 @@ BOOST_AUTO_TEST_CASE(the_password_of_a_tracking_server_is_left_out) {
   BOOST_TEST(diagnostics.render().find("pa55") == std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(options_of_the_mirror) {
+  const Configuration c = good(kChain + R"(
+[tracking.mlflow]
+enabled = false
+deadline = 2.5
+register = "shapes"
+alias = "champion"
+)",
+                               {"tracking.mlflow.uri=http://a:5000", "tracking.mlflow.deadline=7"});
+  BOOST_TEST(c.mlflow_uri == "http://a:5000");
+  BOOST_TEST(!c.mlflow_enabled);
+  BOOST_TEST(c.mlflow_deadline_s == 7);
+  BOOST_TEST(c.mlflow_register == "shapes");
+  BOOST_TEST(c.mlflow_alias == "champion");
+  Loader again;
+  const Configuration d = again.good(resolved_toml(c, c.cells[0]));
+  BOOST_TEST(!d.mlflow_enabled);
+  BOOST_TEST(d.mlflow_deadline_s == 7);
+  BOOST_TEST(d.mlflow_alias == "champion");
+  // What nobody wrote is left to the environment, also in the resolved file.
+  const Configuration none = good(kChain);
+  BOOST_TEST(none.mlflow_deadline_s == 10);
+  BOOST_TEST(resolved_toml(none, none.cells[0]).find("mlflow") == std::string::npos);
+  BOOST_TEST(!text(kChain + "[tracking.mlflow]\nalias = \"champion\"\n"));
+  BOOST_TEST(diagnostics.render().find("'alias' is for a registered model: set 'register' too") !=
+             std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(plugin_paths_are_known_without_a_catalog) {
   write("base/b.toml", "[plugins]\npaths = [\"near\", \"/abs\"]\n");
   const std::string top = write("t.toml", "extends = \"base/b.toml\"\n[pipeline]\nnmae = 3\n");

@@ -19,6 +19,11 @@ using testing::FakeRun;
 using testing::kTrain;
 using Kind = FakeFault::Kind;
 
+bool is_points(const testing::FakeRequest& request) {
+  return request.path.ends_with("runs/log-batch") &&
+         request.body.find("train/loss") != std::string::npos;
+}
+
 BOOST_FIXTURE_TEST_SUITE(mirror, testing::MirrorFixture)
 
 BOOST_AUTO_TEST_CASE(everything_is_there_once) {
@@ -115,8 +120,7 @@ BOOST_AUTO_TEST_CASE(an_empty_server_is_noticed_in_mid_flight) {
   // Emptied after the first batch of points.
   int batches = 0;
   server.intercept = [&](const testing::FakeRequest& request) -> std::optional<FakeAnswer> {
-    const bool points = request.body.find("train/loss") != std::string::npos;
-    if (points && ++batches == 2) {
+    if (is_points(request) && ++batches == 2) {
       server.edit([](FakeData& data) { data = {}; });
     }
     return std::nullopt;
@@ -164,7 +168,7 @@ BOOST_AUTO_TEST_CASE(the_mark_is_never_ahead_of_the_server) {
   finished_run();
   int batches = 0;
   server.intercept = [&](const testing::FakeRequest& request) -> std::optional<FakeAnswer> {
-    if (request.body.find("train/loss") == std::string::npos || ++batches < 3) return std::nullopt;
+    if (!is_points(request) || ++batches < 3) return std::nullopt;
     return FakeAnswer{503, "down", "text/plain", {}};
   };
   BOOST_CHECK_THROW(bring(), CallError);
