@@ -52,6 +52,8 @@ int wait_for_writer(void*, int tries) {
 /// Whether to try again. SQLite does not always ask the busy handler: not while another process
 /// changes the journal mode, recovers, or closes the file as the last one.
 bool is_busy(int code, int& tries) {
+  // A statement of this connection reads what another one has written past since: no waiting helps.
+  if (code == SQLITE_BUSY_SNAPSHOT) return false;
   const int primary = code & 0xff;
   if (primary != SQLITE_BUSY && primary != SQLITE_PROTOCOL) return false;
   return wait_for_writer(nullptr, tries++) != 0;

@@ -220,12 +220,15 @@ PointBatch MirrorPoints::next(const std::string& run_id, const PointSource& sour
       continue;
     }
     mlflow::Metric& metric = batch.metrics.emplace_back();
-    metric.key = names.name(source.stage + "/" + next_.text(0));
+    metric.key = source.stage + "/" + next_.text(0);
     metric.step = next_.integer(2);
     metric.value = value_of(next_);
     metric.time_ms = time_sent(marks, source.job, next_);
   }
   next_.reset();
+  // A new name is written down, which SQLite refuses for good while a statement here still reads
+  // what another connection has written past.
+  for (mlflow::Metric& metric : batch.metrics) metric.key = names.name(metric.key);
   batch.more = rows == limit;
   return batch;
 }
@@ -267,7 +270,7 @@ SystemBatch MirrorPoints::next_system(const std::string& run_id, MetricNames& na
     while (rows.step()) {
       batch.marks[mark.name] = std::to_string(rows.integer(0));
       mlflow::Metric& metric = batch.metrics.emplace_back();
-      metric.key = names.name(mark.name);
+      metric.key = mark.name;
       metric.step = rows.integer(0);
       metric.time_ms = rows.integer(1);
       metric.value = stored_value(rows, 2, 3);
@@ -275,6 +278,8 @@ SystemBatch MirrorPoints::next_system(const std::string& run_id, MetricNames& na
     batch.more = batch.metrics.size() == limit;
     if (batch.more) break;
   }
+  rows.reset();
+  for (mlflow::Metric& metric : batch.metrics) metric.key = names.name(metric.key);
   return batch;
 }
 
@@ -330,7 +335,7 @@ PointBatch MirrorPoints::released(const std::string& run_id,
       hidden.push_back(point);  // Of a job that the stage has left, or superseded.
     } else if (held_.integer(kColumns + 1) != 0) {
       mlflow::Metric& metric = batch.metrics.emplace_back();
-      metric.key = names.name(point.stage + "/" + held_.text(0));
+      metric.key = point.stage + "/" + held_.text(0);
       metric.step = held_.integer(2);
       metric.value = value_of(held_);
       metric.time_ms = time_sent(marks, point.job, held_);
@@ -338,6 +343,7 @@ PointBatch MirrorPoints::released(const std::string& run_id,
     }
     held_.reset();
   }
+  for (mlflow::Metric& metric : batch.metrics) metric.key = names.name(metric.key);
   if (hidden.empty()) return batch;
   Transaction transaction = ledger_.transaction();
   for (const HeldPoint& point : hidden) ledger_.let_go(run_id, point);
@@ -391,10 +397,11 @@ std::optional<mlflow::Metric> MirrorPoints::latest(const std::string& run_id,
     return std::nullopt;
   }
   mlflow::Metric metric;
-  metric.key = names.name(key);
   metric.step = row.integer(2);
   metric.value = value_of(row);
   metric.time_ms = time_sent(ledger_.marks(run_id, stage), source->job, row);
+  row.reset();
+  metric.key = names.name(key);
   return metric;
 }
 

@@ -335,7 +335,7 @@ void reap_dead_runs(SqliteRecorder& recorder) {
     const std::int64_t end = stat(alive.c_str(), &info) == 0
                                  ? info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1'000'000
                                  : run.start_ms;
-    recorder.close_dead_run(run, end);
+    recorder.close_dead_run(run, std::max(end, run.start_ms));  // The file system's clock lags.
   }
 }
 

@@ -58,10 +58,11 @@ class Process:
 
     def __init__(self, command, folder, log):
         self.log = log
-        self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", *map(str, command)], cwd=folder, env=environment(),
-            stdin=subprocess.DEVNULL, stdout=open(log, "ab"), stderr=subprocess.STDOUT,
-            start_new_session=True)
+        with open(log, "ab") as out:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *map(str, command)], cwd=folder,
+                env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                start_new_session=True)
 
     def wait_for(self, found, timeout=180):
         """What `found` gives, once it is something; the process must live meanwhile."""
