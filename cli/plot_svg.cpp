@@ -165,11 +165,12 @@ std::string plot_svg(const std::vector<Series>& series, const PlotOptions& optio
   Frame frame;
   frame.left = 24 + 7.5 * static_cast<double>(widest);
   frame.top = titled ? 62 : 38;
-  frame.right = width - 24;
+  const Axis x = x_axis(series, options.log, std::max<std::size_t>(options.width / 90, 2));
+  // The last number stands in the middle below the end of its axis.
+  frame.right = width - std::max(24.0, 8 + 4.0 * static_cast<double>(x.ticks.back().text.size()));
   const double legend_height = kLegendLine * static_cast<double>(series.size());
   frame.bottom = std::max(height - 58 - legend_height, frame.top + 120);
   const double total = frame.bottom + 58 + legend_height;
-  const Axis x = x_axis(series, options.log, std::max<std::size_t>(options.width / 90, 2));
 
   std::string out = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "

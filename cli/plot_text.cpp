@@ -113,8 +113,10 @@ std::pair<std::string, std::string> x_lines(const Axis& axis, std::size_t column
     const auto at =
         static_cast<std::size_t>(std::clamp(std::round(place * static_cast<double>(columns - 1)),
                                             0.0, static_cast<double>(columns - 1)));
-    const std::size_t half = tick.text.size() / 2;
-    const std::size_t begin = at > half ? at - half : 0;
+    const std::size_t size = tick.text.size();
+    if (size > columns) continue;
+    const std::size_t half = size / 2;
+    const std::size_t begin = std::min(at > half ? at - half : 0, columns - size);
     if (!numbers.empty() && begin < numbers.size() + 2) continue;
     ticked[at] = true;
     numbers.append(begin - numbers.size(), ' ');

@@ -103,7 +103,9 @@ BOOST_AUTO_TEST_CASE(show_as_json) {
       R"({"name":"second","uses":"train","action":"cached","key":"k1","status":"finished",)"
       R"("attempts":1,"wall_ms":10,"cpu_ms":20,"peak_rss_bytes":30,"reason":"","message":"",)"
       R"("outputs":{"model":[{"path":"a.bin","size":3,"sha256":"aa"},)"
-      R"({"path":"b.bin","size":4,"sha256":"bb"}]},"facts":{"parameters":"7"}})");
+      R"({"path":"b.bin","size":4,"sha256":"bb"}]},"facts":{"parameters":"7"},)"
+      R"("history":[{"number":1,"status":"running","start":1,"end":null,"from":null,)"
+      R"("wall_ms":null,"cpu_ms":null,"peak_rss_bytes":null,"points":4,"superseded":0}]})");
   BOOST_TEST(shown["tags"].dump() == R"({"who":"me"})");
   BOOST_TEST(shown["facts"].dump() == R"({"host":"vm"})");
   BOOST_TEST(shown["note"] == "said");

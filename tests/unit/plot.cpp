@@ -1,0 +1,226 @@
+// The curves of `runs plot` and `runs compare`: pure functions of cli/, compiled into this test
+// too.
+#include "cli/plot.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <limits>
+
+namespace cifarpipe::cli {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+std::string ticks(double low, double high, bool log = false, bool rounded = true,
+                  std::size_t most = 6) {
+  std::string out;
+  for (const Tick& tick : make_axis(low, high, log, rounded, most).ticks) {
+    out += (out.empty() ? "" : " ") + tick.text;
+  }
+  return out;
+}
+
+Series series(std::vector<double> y, double first = 1) {
+  Series s{"a", {}, std::move(y)};
+  for (std::size_t i = 0; i < s.y.size(); ++i) s.x.push_back(first + static_cast<double>(i));
+  return s;
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++n;
+  return n;
+}
+
+/// Whether each element is closed, in order, and no bare '&' or '<' is left.
+bool well_formed(const std::string& xml) {
+  std::vector<std::string> open;
+  for (std::size_t at = 0; at < xml.size(); ++at) {
+    if (xml[at] == '&') {
+      const std::size_t end = xml.find(';', at);
+      if (end == std::string::npos || end - at > 6) return false;
+    }
+    if (xml[at] != '<') continue;
+    const std::size_t end = xml.find('>', at);
+    if (end == std::string::npos) return false;
+    const std::string tag = xml.substr(at + 1, end - at - 1);
+    if (tag.find('<') != std::string::npos) return false;
+    const std::string name = tag.substr(0, tag.find_first_of(" /", 1));
+    if (tag.starts_with('/')) {
+      if (open.empty() || open.back() != tag.substr(1)) return false;
+      open.pop_back();
+    } else if (!tag.ends_with('/')) {
+      open.push_back(name);
+    }
+    at = end;
+  }
+  return open.empty();
+}
+
+BOOST_AUTO_TEST_SUITE(plot)
+
+BOOST_AUTO_TEST_CASE(ticks_are_round_and_written_alike) {
+  BOOST_TEST(ticks(0.12, 2.31) == "0 0.5 1.0 1.5 2.0 2.5");
+  BOOST_TEST(ticks(0.801, 0.8153) == "0.800 0.805 0.810 0.815 0.820");
+  BOOST_TEST(ticks(-3, 3) == "-4 -2 0 2 4");
+  BOOST_TEST(ticks(0, 50'000) == "0 10k 20k 30k 40k 50k");
+  BOOST_TEST(ticks(0, 2.5e6) == "0 0.5M 1.0M 1.5M 2.0M 2.5M");
+  BOOST_TEST(ticks(1e-5, 5e-5) == "1e-05 2e-05 3e-05 4e-05 5e-05");
+  BOOST_TEST(ticks(0, 4e20) == "0 1e+20 2e+20 3e+20 4e+20");
+  BOOST_TEST(ticks(1, 20, false, false) == "5 10 15 20");
+  BOOST_TEST(ticks(3.1, 3.9, false, false, 2) == "3.2 3.4 3.6 3.8");
+}
+
+BOOST_AUTO_TEST_CASE(one_value_and_the_greatest_ones_have_an_axis) {
+  BOOST_TEST(ticks(0.5, 0.5) == "0.45 0.50 0.55");
+  BOOST_TEST(ticks(0, 0) == "-1.0 -0.5 0 0.5 1.0");
+  BOOST_TEST(!ticks(1, 1 + 1e-15).empty());
+  const double greatest = std::numeric_limits<double>::max();
+  make_axis(-greatest, greatest, false, true, 6);  // Comes to an end.
+  make_axis(0, std::numeric_limits<double>::denorm_min(), false, true, 6);
+  make_axis(std::numeric_limits<double>::denorm_min(), greatest, true, true, 6);
+}
+
+BOOST_AUTO_TEST_CASE(logarithms) {
+  BOOST_TEST(ticks(0.013, 2.3, true) == "0.01 0.1 1");
+  BOOST_TEST(ticks(0.21, 0.9, true) == "0.2 0.5 1");
+  BOOST_TEST(ticks(1e-9, 1e3, true).starts_with("1e-09 "));
+  BOOST_TEST(ticks(3, 3, true) == "1 2 5 10");
+  const Axis axis = make_axis(0.01, 100, true, true, 6);
+  BOOST_TEST(std::abs(axis.place(1) - 0.5) < 1e-12);
+  BOOST_TEST(std::isnan(axis.place(0)));
+  BOOST_TEST(std::isnan(axis.place(-1)));
+  BOOST_TEST(std::isnan(axis.place(kInf)));
+}
+
+BOOST_AUTO_TEST_CASE(whole_steps_have_no_halves) {
+  const Axis axis = x_axis({series({1, 2, 3})}, false, 6);
+  BOOST_TEST(axis.ticks.size() == 3);
+  BOOST_TEST(axis.ticks[1].text == "2");
+  BOOST_TEST(axis.place(1) == 0);
+  BOOST_TEST(axis.place(3) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(sparklines) {
+  BOOST_TEST(sparkline({0, 1, 2, 3, 4, 5, 6, 7}, 0, 7, 16) == "▁▂▃▄▅▆▇█");
+  BOOST_TEST(sparkline({0, 7}, 0, 7, 16) == "▁█");
+  BOOST_TEST(sparkline({0, kNan, 7, kInf}, 0, 7, 16) == "▁ █ ");
+  BOOST_TEST(sparkline({3, 3, 3}, 3, 3, 16) == "▅▅▅");
+  BOOST_TEST(sparkline({0, 2, 6, 8}, 0, 8, 2) == "▂█");  // Means of two.
+  BOOST_TEST(sparkline({0, 1}, 0, 10, 16) == "▁▁");      // Scaled with others.
+  BOOST_TEST(sparkline({}, 0, 1, 16) == "");
+  BOOST_TEST(sparkline({kNan}, 0, 1, 16) == " ");
+}
+
+BOOST_AUTO_TEST_CASE(a_curve_of_text) {
+  PlotOptions options;
+  options.width = 40;
+  options.height = 11;
+  options.x_label = "step";
+  options.y_label = "train/loss";
+  BOOST_TEST("\n" + plot_text({series({8, 4, 2, 1, 0.5, 0.25, 0.1, 0})}, options) == R"(
+train/loss
+10 ┤
+   │⠢⡀
+   │ ⠈⠢⡀
+ 5 ┤   ⠑⢄
+   │     ⠑⠢⢄⡀
+   │        ⠈⠓⠤⠤⣀⣀
+ 0 ┤              ⠉⠉⠒⠒⠒⠒⠤⠤⠤⠤⠤⠤⠤⢄⣀⣀⣀⣀⣀⣀⣀⣀
+   └─────┬─────────┬─────────┬─────────┬
+         2         4         6         8
+                                    step
+  ⠒⠒ a  last 0, least 0 at 8, most 8 at 1
+)");
+}
+
+BOOST_AUTO_TEST_CASE(gaps_and_counts) {
+  PlotOptions options;
+  options.width = 40;
+  options.height = 10;
+  const std::string with_gap = plot_text({series({1, 1, kNan, 1, 1})}, options);
+  BOOST_TEST(with_gap.find("1 not finite") != std::string::npos);
+  const std::string whole = plot_text({series({1, 1, 1, 1, 1})}, options);
+  const auto dots = [](const std::string& text) {  // Braille signs, in UTF-8.
+    return count(text, "\xe2\xa0") + count(text, "\xe2\xa1") + count(text, "\xe2\xa2") +
+           count(text, "\xe2\xa3");
+  };
+  BOOST_TEST(dots(with_gap) < dots(whole));
+  options.log = true;
+  const std::string log = plot_text({series({0, 1, 10, -1, 100})}, options);
+  BOOST_TEST(log.find("2 not positive, left out") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(several_curves_are_told_apart) {
+  PlotOptions options;
+  options.width = 60;
+  options.height = 12;
+  const std::vector<Series> two = {series({1, 2, 3}), series({3, 2, 1})};
+  const std::string plain = plot_text(two, options);
+  BOOST_TEST(count(plain, "●") > 2);
+  BOOST_TEST(count(plain, "○") > 2);
+  BOOST_TEST(plain.find('\033') == std::string::npos);
+  options.color = true;
+  const std::string colored = plot_text(two, options);
+  BOOST_TEST(count(colored, "\033[36m") > 2);
+  BOOST_TEST(count(colored, "\033[35m") > 2);
+}
+
+BOOST_AUTO_TEST_CASE(no_line_is_wider_than_asked) {
+  for (const std::size_t width : {40, 61, 120}) {
+    PlotOptions options;
+    options.width = width;
+    options.x_label = "step";
+    const std::string text = plot_text({series({0.001, 12345.678, 3}, 1e6)}, options);
+    const std::string picture = text.substr(0, text.rfind("\n  "));  // But for the legend.
+    std::size_t column = 0;
+    for (const char c : picture) {
+      if (c == '\n') column = 0;
+      if ((static_cast<unsigned char>(c) & 0xc0) != 0x80 && c != '\n') ++column;
+      BOOST_REQUIRE(column <= width);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_svg_is_well_formed_and_stands_alone) {
+  PlotOptions options;
+  options.width = 700;
+  options.height = 400;
+  options.title = "a <b> & \"c\"";
+  options.x_label = "step";
+  options.y_label = "train/loss";
+  Series odd = series({1, kNan, 2, 3, kInf, 4});
+  odd.label = "<&>\"\x01";
+  const std::string svg = plot_svg({odd, series({5, 4})}, options);
+  BOOST_TEST(well_formed(svg));
+  BOOST_TEST(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""));
+  BOOST_TEST(svg.find("prefers-color-scheme: dark") != std::string::npos);
+  BOOST_TEST(svg.find("&lt;&amp;&gt;&quot; ") != std::string::npos);
+  BOOST_TEST(count(svg, "http") == 1);       // Nothing is fetched.
+  BOOST_TEST(count(svg, "<circle") == 2);    // 1 and 4 stand alone between gaps.
+  BOOST_TEST(count(svg, "<polyline") == 2);  // 2-3, and the second curve.
+  BOOST_TEST(svg.find("nan") == std::string::npos);
+  BOOST_TEST(svg.find("inf") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_million_points_make_a_small_svg) {
+  Series many{"many", {}, {}};
+  for (int i = 0; i < 1'000'000; ++i) {
+    many.x.push_back(i);
+    many.y.push_back(i == 777'777 ? 9.0 : std::sin(i * 0.001));
+  }
+  PlotOptions options;
+  options.width = 700;
+  options.height = 400;
+  const std::string svg = plot_svg({many}, options);
+  BOOST_TEST(svg.size() < 60'000);
+  const Axis y = make_axis(-1, 9, false, true, 8);
+  BOOST_TEST(y.high == 10);  // The one far out is drawn: it is the highest point of its column.
+  BOOST_TEST(svg.find("most 9 at 777777") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace cifarpipe::cli
