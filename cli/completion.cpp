@@ -169,8 +169,7 @@ class Completer {
       return cells_;
     }
     if (name == "to" && command_->get_name() == "sync") return {};
-    for (const char* path : {"runs", "plugin-path", "to", "output", "dir"}) {
-    for (const char* path : {"runs", "plugin-path", "to", "svg", "output"}) {
+    for (const char* path : {"runs", "plugin-path", "to", "output", "svg", "dir"}) {
       if (name == path) return {std::string(kFiles)};
     }
     return {};

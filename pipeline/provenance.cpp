@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "pipeline/secrets.hpp"
 #include "pipeline/untracked.hpp"
 
 extern char** environ;

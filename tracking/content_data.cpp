@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "pipeline/digest.hpp"
-#include "pipeline/provenance.hpp"
+#include "pipeline/secrets.hpp"
 #include "tracking/content_run.hpp"
 
 namespace cifarpipe::content {

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "pipeline/provenance.hpp"
+#include "pipeline/secrets.hpp"
 
 namespace cifarpipe::report {
 namespace {
