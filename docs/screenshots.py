@@ -19,8 +19,14 @@ from mlflow_server import Server, version  # noqa: E402
 SMALL = ["--set", "download.train_images=1200", "--set", "download.test_images=400"]
 # Training, not the assistant for language models, is what a new browser is to show; and no tours.
 SETTINGS = """
-localStorage.setItem('mlflow.workflowType_v1', JSON.stringify('machine_learning'));
-localStorage.setItem('mlflow.settings.telemetry.enabled_v1', 'false');
+if (location.protocol.startsWith('http')) {
+  localStorage.setItem('mlflow.workflowType_v1', JSON.stringify('machine_learning'));
+}
+"""
+
+
+CLOSE_ASSISTANT = """
+document.querySelector('[data-component-id="mlflow.assistant.chat_panel.close"]')?.click()
 """
 
 
@@ -80,11 +86,13 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     with Store() as store, Server() as server:
         make_runs(store, server)
-        with Browser() as browser:
+        with Browser((1440, 860)) as browser:
             browser.on_every_page(SETTINGS)
             for name, address in pages(server).items():
                 browser.complaints.clear()
                 browser.open(address)
+                browser.evaluate(CLOSE_ASSISTANT)
+                browser.wait(1.0)
                 path = folder / f"{name}.png"
                 browser.picture(path)
                 shrink(path)

@@ -26,6 +26,7 @@ class Proxy:
     def __init__(self, target=None, fault="good", delay=2.0, limit=64_000):
         self.target, self.fault, self.delay, self.limit = target, fault, delay, limit
         self.requests = []  # (method, path, bytes of the body, time)
+        self.throttled = []  # (path, time)
         self.over = threading.Event()
         proxy = self
 
@@ -77,6 +78,7 @@ class Proxy:
         if fault == "html":
             return self.answer(request, 200, HTML, "text/html")
         if fault == "throttle" and number % 2 == 0:
+            self.throttled.append((request.path, time.monotonic()))
             return self.answer(request, 429, b'{"error_code":"REQUEST_LIMIT_EXCEEDED"}',
                                "application/json", {"Retry-After": "1"})
         if fault == "slow":
