@@ -136,7 +136,7 @@ void print_summaries(const std::vector<MetricSummary>& metrics, const Look& look
 /// Short: what a page is not opened for, but good to see.
 void print_system(const std::vector<MetricSummary>& metrics, const Look& look) {
   if (metrics.empty()) return;
-  heading(look, "system");
+  print_heading(look, "system");
   Table table({{"METRIC"}, {"LAST", true}, {"MAX", true}});
   for (const MetricSummary& m : metrics) {
     table.add({m.key.substr(m.key.find('/') + 1), fmt::format("{:.1f}", m.last),

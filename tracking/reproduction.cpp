@@ -8,6 +8,7 @@
 #include "pipeline/key.hpp"
 #include "pipeline/store.hpp"
 #include "tracking/queries.hpp"
+#include "tracking/run_comparison.hpp"
 
 namespace cifarpipe {
 namespace {
@@ -144,10 +145,6 @@ void add_facts(const RunOutcome& before, const RunOutcome& now, std::vector<Circ
 }
 
 }  // namespace
-
-bool may_differ(std::string_view metric) {
-  return metric.ends_with("_per_second") || metric.starts_with("system/");
-}
 
 RunOutcome outcome_of(SqliteRecorder& recorder, const std::string& run_id) {
   RunQueries queries(recorder.database());

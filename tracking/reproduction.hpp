@@ -59,9 +59,6 @@ struct StageComparison {
   std::vector<PointDifference> points;  ///< The first of each metric, the earliest first.
 };
 
-/// Whether a metric may differ between equal runs: rates and what the machine did.
-bool may_differ(std::string_view metric);
-
 /// Each stage of `before` beside the stage of that name in `now`. Files by digest, metrics point by
 /// point in their order: equal bits (any NaN equals any other), or, with a tolerance, at most that
 /// far apart; files then do not decide, since they hold the digits that may differ.

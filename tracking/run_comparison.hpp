@@ -50,7 +50,7 @@ nlohmann::ordered_json to_json(const RunComparison& comparison, bool all);
 /// The files of a diff in git's format, each with its part of the text.
 std::vector<std::pair<std::string, std::string>> files_of_diff(std::string_view diff);
 
-/// Whether equal runs may differ in this metric.
+/// Whether equal runs may differ in this metric: rates, and what the machine did.
 bool may_differ(std::string_view metric);
 
 }  // namespace cifarpipe
