@@ -121,8 +121,7 @@ std::string front_page(const CLI::App& app) {
   };
   static const std::vector<Group> groups = {
       {"pipelines", {"run", "plan", "check", "config", "stages", "init"}},
-      {"results",
-       {"runs", "sync", "report", "ui", "reproduce", "export-run", "gc", "verify"}},
+      {"results", {"runs", "sync", "report", "ui", "reproduce", "export-run", "gc", "verify"}},
       {"this machine", {"doctor", "completion"}},
   };
   std::string out =

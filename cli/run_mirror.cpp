@@ -19,7 +19,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kPatience{500};        // Before the waiting is explained.
+constexpr milliseconds kPatience{500};         // Before the waiting is explained.
 constexpr milliseconds kAfterInterrupt{3000};  // Who pressed Ctrl-C wants to be gone.
 
 std::filesystem::path home_folder() {
@@ -187,9 +187,11 @@ void RunMirror::tell_rest(bool json) {
     return;
   }
   if (json) {
-    const nlohmann::ordered_json line = {
-        {"event", "mirror"}, {"server", uri_},   {"left", json_of(left)},
-        {"parked", parked},  {"link", link}};
+    const nlohmann::ordered_json line = {{"event", "mirror"},
+                                         {"server", uri_},
+                                         {"left", json_of(left)},
+                                         {"parked", parked},
+                                         {"link", link}};
     fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     std::fflush(stdout);
     return;
@@ -202,9 +204,8 @@ void RunMirror::tell_rest(bool json) {
   std::vector<std::string> command = {"cifarpipe"};
   if (program_.runs_dir != "runs") command.insert(command.end(), {"--runs", program_.runs_dir});
   command.push_back("sync");
-  observer_.message(LogLevel::warning,
-                    fmt::format("MLflow at {}: {}; later: {}", uri_, fmt::join(parts, "; "),
-                                shell_line(command)));
+  observer_.message(LogLevel::warning, fmt::format("MLflow at {}: {}; later: {}", uri_,
+                                                   fmt::join(parts, "; "), shell_line(command)));
 }
 
 }  // namespace cifarpipe::cli

@@ -1,5 +1,5 @@
-// `cifarpipe sync`: brings MLflow servers up to date with the store, at any time and as often as one
-// likes.
+// `cifarpipe sync`: brings MLflow servers up to date with the store, at any time and as often as
+// one likes.
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -212,7 +212,8 @@ void add_sync_command(CLI::App& app, Program& program) {
                    "Send to this server (default: the one that each run named, else "
                    "MLFLOW_TRACKING_URI).")
       ->type_name("URI");
-  command->add_flag("--dry-run", arguments->dry_run, "Only say what would be sent; asks no server.");
+  command->add_flag("--dry-run", arguments->dry_run,
+                    "Only say what would be sent; asks no server.");
   command->add_flag("--json", arguments->json, "As JSON.");
   command->callback([&program, arguments] {
     program.action = [&program, arguments] { return sync(program, *arguments); };

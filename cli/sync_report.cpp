@@ -33,9 +33,9 @@ std::string painted(bool color, const char* code, const std::string& text) {
 
 std::string said_of(const SyncOutcome& outcome, bool dry_run) {
   if (dry_run) {
-    return outcome.left.none() ? fmt::format("up to date, {} run{}", outcome.runs,
-                                             outcome.runs == 1 ? "" : "s")
-                               : "would be sent: " + counts_text(outcome.left);
+    return outcome.left.none()
+               ? fmt::format("up to date, {} run{}", outcome.runs, outcome.runs == 1 ? "" : "s")
+               : "would be sent: " + counts_text(outcome.left);
   }
   std::string text;
   if (!outcome.sent.none()) {

@@ -68,7 +68,7 @@ struct Configuration {
   bool system_metrics = true;
   double system_metrics_interval_s = 10;
   // [tracking.mlflow]
-  std::string mlflow_uri;        ///< User-info kept out; "" none in the file.
+  std::string mlflow_uri;  ///< User-info kept out; "" none in the file.
   bool mlflow_enabled = true;
   double mlflow_deadline_s = 10;
   std::string mlflow_register;

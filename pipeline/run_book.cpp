@@ -157,7 +157,8 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
       entry.record = recorder_.reopen_run(existing->id, now_ms());
       entry.how = RunObserver::Opened::continued;
     }
-    // The name is the first row's: those below it follow, and a run that is a cell now keeps its own.
+    // The name is the first row's: those below it follow, and a run that is a cell now keeps its
+    // own.
     const auto name = &entry == &entries_.front() ? options_.name : std::nullopt;
     if (name || options_.note || !options_.tags.empty()) {
       recorder_.annotate_run(entry.record.id, name, options_.note, options_.tags);

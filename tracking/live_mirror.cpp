@@ -117,8 +117,9 @@ void LiveMirror::loop() {
     }
   } catch (const CallError& error) {
     if (error.failure() != Failure::stopped) {
-      tell(fmt::format("{}; this run goes on without it, and `cifarpipe sync` sends all of it later",
-                       error.what()));
+      tell(
+          fmt::format("{}; this run goes on without it, and `cifarpipe sync` sends all of it later",
+                      error.what()));
     }
   } catch (const std::exception& error) {
     tell(fmt::format("nothing more is sent to MLflow: {}; `cifarpipe sync` does it later",
@@ -142,9 +143,10 @@ bool LiveMirror::look(Mirror& mirror, bool last) {
   } catch (const CallError& error) {
     if (error.failure() != Failure::unreachable) throw;
     if (!told_away_) {
-      tell(fmt::format("{}; this run goes on, and what is missing there is sent when the server is "
-                       "back or by `cifarpipe sync`",
-                       error.what()));
+      tell(
+          fmt::format("{}; this run goes on, and what is missing there is sent when the server is "
+                      "back or by `cifarpipe sync`",
+                      error.what()));
     }
     told_away_ = true;
     return false;

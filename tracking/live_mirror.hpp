@@ -1,6 +1,7 @@
 // Feeds an MLflow server while runs go on, in a thread of its own with a database connection of its
-// own: whoever carries the runs out never waits for it, not even for a lock. What it does not manage
-// stays in the store for `cifarpipe sync`. Signals that must not reach it are blocked by its maker.
+// own: whoever carries the runs out never waits for it, not even for a lock. What it does not
+// manage stays in the store for `cifarpipe sync`. Signals that must not reach it are blocked by its
+// maker.
 #pragma once
 
 #include <atomic>

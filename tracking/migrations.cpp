@@ -62,8 +62,8 @@ CREATE TABLE file_digest (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns
   inode INTEGER NOT NULL, sha256 TEXT NOT NULL) STRICT, WITHOUT ROWID;
 )";
 
-// The mirror: which servers there are, and what each has acknowledged of each run (mirror_ledger.hpp).
-// The index finds what a resumed attempt made again, which is rare.
+// The mirror: which servers there are, and what each has acknowledged of each run
+// (mirror_ledger.hpp). The index finds what a resumed attempt made again, which is rare.
 constexpr const char* kVersion2 = R"(
 CREATE TABLE mirror_server (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
   uri TEXT NOT NULL UNIQUE, version TEXT NOT NULL, first_ms INTEGER NOT NULL,

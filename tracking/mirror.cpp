@@ -63,8 +63,8 @@ void Mirror::connect() {
 }
 
 std::optional<Lock> Mirror::lock(const std::string& run_id) {
-  const auto file = store_.root() / "store/locks" /
-                    fmt::format("mlflow-{}-{}.lock", ledger_.server(), run_id);
+  const auto file =
+      store_.root() / "store/locks" / fmt::format("mlflow-{}-{}.lock", ledger_.server(), run_id);
   const auto end = std::chrono::steady_clock::now() + options_.wait;
   for (;;) {
     if (auto lock = Lock::try_lock(file)) return lock;
@@ -232,9 +232,8 @@ void Mirror::send_tags(const RunRow& run, const RemoteRun& remote, RunContent& c
     const bool same = known != there.end() && known->second == mirror::digest_of(tag.second);
     if (!same && tag.first != "mlflow.runName") changed.push_back(tag);
   }
-  if (!changed.empty() && guarded(id, "tags", mirror::digest_of(changed), [&] {
-        client_.log_batch(remote.id, {}, {}, changed);
-      })) {
+  if (!changed.empty() && guarded(id, "tags", mirror::digest_of(changed),
+                                  [&] { client_.log_batch(remote.id, {}, {}, changed); })) {
     Transaction transaction = ledger_.transaction();
     for (const auto& t : changed) ledger_.put_item(id, "tag", t.first, mirror::digest_of(t.second));
     transaction.commit();
@@ -282,8 +281,7 @@ void Mirror::send_head(const RunRow& run, const RemoteRun& remote) {
   }
 }
 
-void Mirror::send_artifacts(const RunRow& run, const RemoteRun& remote,
-                            const RunContent& content) {
+void Mirror::send_artifacts(const RunRow& run, const RemoteRun& remote, const RunContent& content) {
   const std::string& id = run.record.id;
   const auto there = ledger_.items(id, "artifact");
   for (const Upload& upload : content.artifacts) {

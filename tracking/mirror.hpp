@@ -1,7 +1,7 @@
 // Brings an MLflow server up to date with the store, run by run: what has not been acknowledged is
-// sent, and what was is not sent again. May be killed at any instant and be repeated by any process:
-// what a server has is in the ledger, or, where an answer was lost, found on the server by the run's
-// uid. docs/tracking.md says what is guaranteed. One thread; talks to one server.
+// sent, and what was is not sent again. May be killed at any instant and be repeated by any
+// process: what a server has is in the ledger, or, where an answer was lost, found on the server by
+// the run's uid. docs/tracking.md says what is guaranteed. One thread; talks to one server.
 #pragma once
 
 #include <chrono>
@@ -76,8 +76,7 @@ class Mirror {
   const mlflow::RemoteRun* find_remote(const RunRow& run);
   const mlflow::RemoteRun* adopt_remote(const RunRow& run);
   const mlflow::RemoteRun* create_remote(const RunRow& run, const RunContent& content);
-  mlflow::RemoteRun make_run(const RunRow& run, const RunContent& content,
-                             std::string& experiment);
+  mlflow::RemoteRun make_run(const RunRow& run, const RunContent& content, std::string& experiment);
   void remove_doubles(const std::string& run_id, const std::string& experiment,
                       const std::string& keep);
   std::string experiment_of(const RunRow& run, const RunContent& content);
@@ -134,8 +133,8 @@ class Mirror {
   std::string counted_run_;  // The last one in counts_.runs.
   std::vector<std::string> notices_;
   bool connected_ = false;
-  std::map<std::string, mlflow::RemoteRun> remotes_;     // Seen to be there since connecting.
-  std::map<std::string, std::string> experiments_;       // Name → id, likewise.
+  std::map<std::string, mlflow::RemoteRun> remotes_;  // Seen to be there since connecting.
+  std::map<std::string, std::string> experiments_;    // Name → id, likewise.
 };
 
 /// What a run is made from beside its points: equal means that there is nothing new to be sent.

@@ -108,8 +108,8 @@ void MirrorLedger::forget(const std::string& run_id) {
 
 std::map<std::string, std::string> MirrorLedger::items(const std::string& run_id,
                                                        const char* kind) {
-  Statement& rows = prepared(
-      "SELECT name, digest FROM mirror_item WHERE server = ? AND run_id = ? AND kind = ?");
+  Statement& rows =
+      prepared("SELECT name, digest FROM mirror_item WHERE server = ? AND run_id = ? AND kind = ?");
   std::map<std::string, std::string> out;
   rows.with(server_, run_id, kind);
   while (rows.step()) out.emplace(rows.text(0), rows.text(1));
@@ -134,8 +134,7 @@ void MirrorLedger::put_item(const std::string& run_id, const char* kind, const s
       .run();
 }
 
-void MirrorLedger::drop_item(const std::string& run_id, const char* kind,
-                             const std::string& name) {
+void MirrorLedger::drop_item(const std::string& run_id, const char* kind, const std::string& name) {
   prepared("DELETE FROM mirror_item WHERE server = ? AND run_id = ? AND kind = ? AND name = ?")
       .with(server_, run_id, kind, name)
       .run();
@@ -232,8 +231,8 @@ std::vector<Parked> MirrorLedger::parked(const std::string& run_id) {
   std::vector<Parked> out;
   rows.with(server_, run_id);
   while (rows.step()) {
-    out.push_back({rows.text(0), rows.text(1), rows.text(2), rows.text(3), rows.text(4),
-                   rows.integer(5)});
+    out.push_back(
+        {rows.text(0), rows.text(1), rows.text(2), rows.text(3), rows.text(4), rows.integer(5)});
   }
   rows.reset();
   return out;

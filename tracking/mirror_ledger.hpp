@@ -34,12 +34,12 @@ struct PointPlace {
 
 /// A run as one server has it.
 struct MirroredRun {
-  bool creating = false;      ///< A create was asked for; whether it took place is unknown.
+  bool creating = false;  ///< A create was asked for; whether it took place is unknown.
   std::string experiment_id;
-  std::string remote_id;      ///< "" while creating.
-  std::string head;           ///< Digest of the status, end and name that it has there.
-  std::string content;        ///< Digest of what all else was made from, when all of it was there.
-  bool deleted = false;       ///< Deleted there, by us.
+  std::string remote_id;  ///< "" while creating.
+  std::string head;       ///< Digest of the status, end and name that it has there.
+  std::string content;    ///< Digest of what all else was made from, when all of it was there.
+  bool deleted = false;   ///< Deleted there, by us.
   std::optional<std::int64_t> doubtful_ms;  ///< Since when there may be a second one.
 };
 

@@ -65,9 +65,10 @@ void Mirror::log_model(const RunRow& run, const RemoteRun& remote, const RunCont
 mlflow::LoggedModel Mirror::open_model(const RunRow& run, const RemoteRun& remote,
                                        const RunContent& content, const ModelContent& model) {
   mlflow::Pairs tags = {{kModelUidTag, model.uid}};
-  for (const char* key : {"mlflow.user", "mlflow.source.name", "mlflow.source.type",
-                          "mlflow.source.git.commit"}) {
-    if (const std::string* value = mirror::find_tag(content.tags, key)) tags.emplace_back(key, *value);
+  for (const char* key :
+       {"mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit"}) {
+    if (const std::string* value = mirror::find_tag(content.tags, key))
+      tags.emplace_back(key, *value);
   }
   const std::string& id = run.record.id;
   for (int tries = 1;; ++tries) {
@@ -78,9 +79,9 @@ mlflow::LoggedModel Mirror::open_model(const RunRow& run, const RemoteRun& remot
     }
     if (!there.empty()) return there.front();
     try {
-      mlflow::LoggedModel made = client_.create_model(
-          remote.experiment_id, mlflow::fitted_model_name(model.name), remote.id, content.params,
-          tags);
+      mlflow::LoggedModel made =
+          client_.create_model(remote.experiment_id, mlflow::fitted_model_name(model.name),
+                               remote.id, content.params, tags);
       ledger_.put_item(id, "model id", model.uid, made.id);
       return made;
     } catch (const CallError& error) {
@@ -118,8 +119,7 @@ void Mirror::upload_model(const RunRow& run, const RemoteRun& remote, const Mode
 }
 
 /// Before 3.0 a model is a folder of its run's artifacts and an entry in one of its tags.
-void Mirror::log_model_of_2(const RunRow& run, const RemoteRun& remote,
-                            const ModelContent& model) {
+void Mirror::log_model_of_2(const RunRow& run, const RemoteRun& remote, const ModelContent& model) {
   const std::string folder = mlflow::fitted_model_name(model.name);
   for (const Upload& file : model.files) {
     const std::string path = folder + "/" + file.path;

@@ -45,7 +45,8 @@ std::string checkpoint_names(const std::filesystem::path& dir) {
   for (std::filesystem::directory_iterator i(dir, error), end; !error && i != end;
        i.increment(error)) {
     std::string name = i->path().filename().string();
-    if (name.starts_with("checkpoint-") && !name.ends_with(".tmp")) names.push_back(std::move(name));
+    if (name.starts_with("checkpoint-") && !name.ends_with(".tmp"))
+      names.push_back(std::move(name));
   }
   std::sort(names.begin(), names.end());
   return fmt::format("{}", fmt::join(names, "/"));
@@ -322,10 +323,9 @@ PointBatch MirrorPoints::released(const std::string& run_id,
       batch.more = true;
       break;
     }
-    const auto source = std::find_if(
-        sources.begin(), sources.end(), [&](const PointSource& s) {
-          return s.stage == point.stage && s.job == point.job;
-        });
+    const auto source = std::find_if(sources.begin(), sources.end(), [&](const PointSource& s) {
+      return s.stage == point.stage && s.job == point.job;
+    });
     const auto marks = ledger_.marks(run_id, point.stage);
     const auto mark = std::find_if(marks.begin(), marks.end(),
                                    [&](const StageMark& m) { return m.job == point.job; });

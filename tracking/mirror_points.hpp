@@ -1,6 +1,6 @@
-// Which points of a run a server is to have, which of them it has not been sent, in order, and under
-// which name and time: the rules of docs/tracking.md. Reads the store; the ledger says what is
-// there. One thread.
+// Which points of a run a server is to have, which of them it has not been sent, in order, and
+// under which name and time: the rules of docs/tracking.md. Reads the store; the ledger says what
+// is there. One thread.
 #pragma once
 
 #include <cstdint>

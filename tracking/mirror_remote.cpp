@@ -55,11 +55,11 @@ const RemoteRun* Mirror::adopt_remote(const RunRow& run) {
   auto there = client_.run(options_.adopt_remote);
   const std::string* uid = there ? mirror::find_tag(there->tags, kUidTag) : nullptr;
   if (!there || there->deleted || (uid != nullptr && *uid != id)) {
-    notices_.push_back(fmt::format(
-        "MLFLOW_RUN_ID names a run that {}; {} gets a run of its own",
-        !there ? "the server does not have"
-               : there->deleted ? "is deleted" : "another run of cifarpipe went into",
-        run.record.name));
+    notices_.push_back(fmt::format("MLFLOW_RUN_ID names a run that {}; {} gets a run of its own",
+                                   !there           ? "the server does not have"
+                                   : there->deleted ? "is deleted"
+                                                    : "another run of cifarpipe went into",
+                                   run.record.name));
     options_.adopt_remote.clear();
     return nullptr;
   }
@@ -76,7 +76,8 @@ std::string Mirror::experiment_of(const RunRow& run, const RunContent& content) 
   const mlflow::Settings& settings = client_.settings();
   // What the run's own command was told counts, also when another command sends it later.
   std::string name = fact(id, "mlflow.experiment");
-  std::string number = fact(id, "mlflow.uri") == settings.uri ? fact(id, "mlflow.experiment_id") : "";
+  std::string number =
+      fact(id, "mlflow.uri") == settings.uri ? fact(id, "mlflow.experiment_id") : "";
   if (name.empty() && number.empty()) {
     name = settings.experiment;
     number = settings.experiment_id;
@@ -97,11 +98,10 @@ void Mirror::tag_experiment(const RunRow& run, const RunContent& content,
   const auto tags = mlflow::fit_experiment_tags(content.experiment_tags, client_.server()).pairs;
   if (tags.empty()) return;
   // Times as text of equal length, so that they compare as numbers do.
-  const std::string digest =
-      fmt::format("{:020} {}", run.record.start_ms, mirror::digest_of(tags));
+  const std::string digest = fmt::format("{:020} {}", run.record.start_ms, mirror::digest_of(tags));
   const std::string before = ledger_.item("", "experiment", experiment).value_or("");
-  const bool same_tags = !before.empty() && before.substr(before.find(' ')) ==
-                                                digest.substr(digest.find(' '));
+  const bool same_tags =
+      !before.empty() && before.substr(before.find(' ')) == digest.substr(digest.find(' '));
   if (same_tags || (!before.empty() && before.substr(0, 20) > digest.substr(0, 20))) return;
   if (guarded(run.record.id, "the experiment's description", digest,
               [&] { client_.tag_experiment(experiment, tags); })) {
@@ -170,9 +170,8 @@ const RemoteRun* Mirror::create_remote(const RunRow& run, const RunContent& cont
     }
     ledger_.begin_create(id, experiment);
     try {
-      const bool made = guarded(id, mirror::kTheRun, "", [&] {
-        remote = make_run(run, content, experiment);
-      });
+      const bool made =
+          guarded(id, mirror::kTheRun, "", [&] { remote = make_run(run, content, experiment); });
       if (!made) return nullptr;
     } catch (const CallError& error) {
       if (error.failure() == Failure::denied) throw;

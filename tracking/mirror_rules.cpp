@@ -29,9 +29,10 @@ void keep_full_texts(RunContent& content, const mlflow::Fit& fitted, std::string
     names.push_back(cut.key);
   }
   if (!names.empty()) {
-    said.push_back(fmt::format("{}: longer than MLflow keeps; cut there, in full in the artifacts "
-                               "below full_values/{}",
-                               fmt::join(names, ", "), what));
+    said.push_back(
+        fmt::format("{}: longer than MLflow keeps; cut there, in full in the artifacts "
+                    "below full_values/{}",
+                    fmt::join(names, ", "), what));
   }
   for (const auto& renamed : fitted.renamed) {
     said.push_back(fmt::format("'{}' is called '{}' in MLflow, which takes no such name",
@@ -72,10 +73,9 @@ std::string digest_of(const mlflow::DatasetInput& d) {
 }
 
 std::string digest_of(const ModelContent& model) {
-  std::vector<std::string> parts = {model.name,          std::to_string(model.step),
-                                    model.flavors,       model.signature,
-                                    model.register_name, model.alias,
-                                    model.dataset_name,  model.dataset_digest};
+  std::vector<std::string> parts = {model.name,         std::to_string(model.step), model.flavors,
+                                    model.signature,    model.register_name,        model.alias,
+                                    model.dataset_name, model.dataset_digest};
   for (const Upload& file : model.files) {
     parts.push_back(file.path);
     parts.push_back(file.digest);

@@ -63,10 +63,9 @@ std::string content_state(Database& db, const RunRow& run, const MirrorLedger& l
                     "SELECT json_array(name, status, attempt, end_ms, note, message, deleted_ms) "
                     "FROM run WHERE id = ?",
                     id);
-  text += rows_text(db, "SELECT json_array(key, value) FROM run_tag WHERE run_id = ? ORDER BY key",
-                    id);
-  text += rows_text(db,
-                    "SELECT json_array(key, value) FROM run_fact WHERE run_id = ? ORDER BY key",
+  text +=
+      rows_text(db, "SELECT json_array(key, value) FROM run_tag WHERE run_id = ? ORDER BY key", id);
+  text += rows_text(db, "SELECT json_array(key, value) FROM run_fact WHERE run_id = ? ORDER BY key",
                     id);
   text += rows_text(db,
                     "SELECT json_array(name, action, status, key, generation) FROM run_stage "
@@ -83,9 +82,9 @@ std::string content_state(Database& db, const RunRow& run, const MirrorLedger& l
 }
 
 std::string head_digest(const RunRow& run) {
-  return mirror::digest_of(mlflow::Pairs{{std::string(to_string(run.record.status)),
-                                          std::to_string(run.record.end_ms)},
-                                         {"name", run.record.name}});
+  return mirror::digest_of(
+      mlflow::Pairs{{std::string(to_string(run.record.status)), std::to_string(run.record.end_ms)},
+                    {"name", run.record.name}});
 }
 
 MirrorCounts unsent_of(Database& db, const Store& store, const std::string& uri,

@@ -63,7 +63,9 @@ at::Tensor answer(const Model& model, const at::Tensor& images, const Evaluation
           .narrow(3, by, images.size(3))
           .contiguous(images.suggest_memory_format());
     };
-    logits.mul_(0.5).add_(with_mirror(model, moved(0)), 0.25).add_(with_mirror(model, moved(2)), 0.25);
+    logits.mul_(0.5)
+        .add_(with_mirror(model, moved(0)), 0.25)
+        .add_(with_mirror(model, moved(2)), 0.25);
   }
   return logits.cpu().contiguous();
 }

@@ -202,8 +202,8 @@ BOOST_AUTO_TEST_CASE(moved_images_are_averaged) {
   evaluate(
       *model, maker, split, {7, Precision::fp32, Views::flip_shift},
       [&](const Judgement& j) {
-        const double logit = j.label == 2 ? -std::log((std::exp(j.loss) - 1) / 3)
-                                          : std::log(std::exp(j.loss) - 3);
+        const double logit =
+            j.label == 2 ? -std::log((std::exp(j.loss) - 1) / 3) : std::log(std::exp(j.loss) - 3);
         const double as_it_is = (pixel(j.row, 3, 4) + pixel(j.row, 3, 3)) / 2;
         const double down_right = (pixel(j.row, 2, 3) + pixel(j.row, 2, 2)) / 2;
         const double up_left = (pixel(j.row, 4, 5) + pixel(j.row, 4, 4)) / 2;

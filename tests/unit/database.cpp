@@ -267,8 +267,9 @@ BOOST_AUTO_TEST_CASE(an_older_database_is_brought_up_to_date) {
   }
   SqliteRecorder recorder(file);
   SqliteRecorder fresh(dir / "fresh.db");
-  constexpr const char* kNames = "SELECT group_concat(sql) FROM (SELECT sql FROM sqlite_master "
-                                 "WHERE sql IS NOT NULL ORDER BY name)";
+  constexpr const char* kNames =
+      "SELECT group_concat(sql) FROM (SELECT sql FROM sqlite_master "
+      "WHERE sql IS NOT NULL ORDER BY name)";
   Statement upgraded(recorder.database(), kNames);
   Statement made(fresh.database(), kNames);
   BOOST_REQUIRE(upgraded.step() && made.step());

@@ -69,9 +69,10 @@ struct MirrorFixture {
     return attempt;
   }
   /// One point a step in [from, to]; `value` of the step. Every point has a time of its own.
-  void log(int attempt, const std::string& metric, int from, int to,
-           const std::function<double(int)>& value = [](int step) { return 1.0 / step; },
-           const JobRef& job = kTrain) {
+  void log(
+      int attempt, const std::string& metric, int from, int to,
+      const std::function<double(int)>& value = [](int step) { return 1.0 / step; },
+      const JobRef& job = kTrain) {
     std::vector<RingPoint> points;
     for (int step = from; step <= to; ++step) {
       points.push_back({job, attempt, ++sequence, metric, step, ++clock, value(step)});

@@ -180,7 +180,8 @@ BOOST_AUTO_TEST_CASE(another_job_takes_the_stage_s_place) {
   bring();
   // Forced: a new generation makes the same again, and one point more.
   const JobRef again{kTrain.key, 1};
-  log(begin(again), "loss", 1, 6, [](int step) { return 1.0 / step; }, again);
+  log(
+      begin(again), "loss", 1, 6, [](int step) { return 1.0 / step; }, again);
   stage("train", again, "finished");
   end(RunStatus::finished);
   bring();
@@ -255,8 +256,10 @@ BOOST_AUTO_TEST_CASE(a_refused_metric_does_not_hold_up_the_rest) {
   server.intercept = [](const testing::FakeRequest& request) -> std::optional<testing::FakeAnswer> {
     if (request.body.find("train/bad") == std::string::npos) return std::nullopt;
     return testing::FakeAnswer{
-        400, R"({"error_code": "INVALID_PARAMETER_VALUE", "message": "not this one"})",
-        "application/json", {}};
+        400,
+        R"({"error_code": "INVALID_PARAMETER_VALUE", "message": "not this one"})",
+        "application/json",
+        {}};
   };
   bring();
   BOOST_TEST(points(remote(), "train/loss").size() == 700u);

@@ -37,8 +37,8 @@ class CallError : public std::runtime_error {
   CallError(Failure failure, long status, std::string code, const std::string& message)
       : std::runtime_error(message), failure_(failure), status_(status), code_(std::move(code)) {}
   Failure failure() const { return failure_; }
-  long status() const { return status_; }             ///< HTTP; 0 without an answer.
-  const std::string& code() const { return code_; }   ///< "INVALID_PARAMETER_VALUE", … or "".
+  long status() const { return status_; }            ///< HTTP; 0 without an answer.
+  const std::string& code() const { return code_; }  ///< "INVALID_PARAMETER_VALUE", … or "".
 
  private:
   Failure failure_;
@@ -50,9 +50,9 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 /// What a server is and can do; asked once a client, by /version and server-info.
 struct Server {
-  std::string version;          ///< "3.17.2"; "" if it does not say.
-  bool logged_models = false;   ///< 3.0: models are things of their own.
-  bool step_images = false;     ///< 2.15: images with a step slider.
+  std::string version;         ///< "3.17.2"; "" if it does not say.
+  bool logged_models = false;  ///< 3.0: models are things of their own.
+  bool step_images = false;    ///< 2.15: images with a step slider.
   bool workspaces = false;
   std::size_t tag_length = 8000;  ///< Code points of a run's tag: 5000 before 2.17.
   bool colons_in_keys = true;     ///< 2.16.
