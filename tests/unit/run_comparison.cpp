@@ -1,3 +1,4 @@
+#include "tracking/migrations.hpp"
 #include "tracking/run_comparison.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -223,9 +224,8 @@ BOOST_FIXTURE_TEST_CASE(exports_have_every_point, Resumed) {
 BOOST_AUTO_TEST_CASE(an_older_database_gets_the_new_views) {
   const auto file = dir / "older.db";
   {
-    SqliteRecorder older(file);
-    older.database().execute(
-        "DROP VIEW run_attempts; DROP VIEW run_points; PRAGMA user_version = 3");
+    Database older(file);
+    make_old_database(older, 1);
   }
   SqliteRecorder newer(file);
   for (const char* view : {"run_attempts", "run_points"}) {
