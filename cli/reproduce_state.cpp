@@ -242,7 +242,13 @@ void as_recorded(Configuration& configuration, const RunOutcome& run, const fs::
     }
   }
   for (fs::path& path : configuration.plugin_paths) path = laid_out(path.string(), top, files);
-  configuration.mlflow_uri.clear();
+  // A reproduction is nobody's business but its caller's.
+  const Configuration defaults;
+  configuration.mlflow_uri = defaults.mlflow_uri;
+  configuration.mlflow_enabled = defaults.mlflow_enabled;
+  configuration.mlflow_deadline_s = defaults.mlflow_deadline_s;
+  configuration.mlflow_register = defaults.mlflow_register;
+  configuration.mlflow_alias = defaults.mlflow_alias;
 }
 
 std::vector<std::string> fill_store(const Program& program, const Configuration& configuration,

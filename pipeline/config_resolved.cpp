@@ -94,19 +94,18 @@ bool has_secret(const StageInstance& stage) {
   return std::any_of(fields.begin(), fields.end(), [](const FieldInfo& f) { return f.secret; });
 }
 
-/// Only what was written: for the rest the environment decides, and its variables are no part of a
-/// file.
+/// Not the defaults: what a file does not say, the environment may decide.
 std::string mlflow_toml(const Configuration& configuration) {
+  const Configuration defaults;
   std::string out;
-  const auto add = [&](const std::string& name, const Value& value) {
-    if (!configuration.origins.contains("tracking.mlflow." + name)) return;
-    out += fmt::format("{} = {}\n", name, to_text(value));
+  const auto add = [&](const char* name, const Value& value, const Value& usual) {
+    if (value != usual) out += fmt::format("{} = {}\n", name, to_text(value));
   };
-  add("uri", configuration.mlflow_uri);
-  add("enabled", configuration.mlflow_enabled);
-  add("deadline", configuration.mlflow_deadline_s);
-  add("register", configuration.mlflow_register);
-  add("alias", configuration.mlflow_alias);
+  add("uri", configuration.mlflow_uri, defaults.mlflow_uri);
+  add("enabled", configuration.mlflow_enabled, defaults.mlflow_enabled);
+  add("deadline", configuration.mlflow_deadline_s, defaults.mlflow_deadline_s);
+  add("register", configuration.mlflow_register, defaults.mlflow_register);
+  add("alias", configuration.mlflow_alias, defaults.mlflow_alias);
   return out.empty() ? "" : "\n[tracking.mlflow]\n" + out;
 }
 

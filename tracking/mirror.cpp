@@ -53,7 +53,8 @@ void Mirror::forget_answers() {
 }
 
 bool Mirror::has_ended(const std::string& run_id) {
-  return queries_.run(run_id).record.status != RunStatus::running;
+  const RunRecord run = queries_.run(run_id).record;
+  return run.status != RunStatus::running && points_.all_may_go(run);
 }
 
 void Mirror::connect() {

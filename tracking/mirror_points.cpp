@@ -121,6 +121,13 @@ std::vector<PointSource> MirrorPoints::sources(const RunRecord& run) {
   return out;
 }
 
+bool MirrorPoints::all_may_go(const RunRecord& run) {
+  for (const PointSource& source : sources(run)) {
+    if (!(source.last == kEnd)) return false;
+  }
+  return true;
+}
+
 PointPlace MirrorPoints::covered(const JobRef& job) {
   const std::filesystem::path dir = store_.partial_dir(job);
   const std::string names = checkpoint_names(dir);

@@ -70,6 +70,9 @@ class MirrorPoints {
 
   /// In the order of the run's stages.
   std::vector<PointSource> sources(const RunRecord& run);
+  /// False while a stage is unfinished whose job someone holds: most often a worker on its way out,
+  /// just after its run has ended.
+  bool all_may_go(const RunRecord& run);
   /// The next points of a stage after what the ledger says, at most `limit`.
   PointBatch next(const std::string& run_id, const PointSource& source, MetricNames& names,
                   std::size_t limit);

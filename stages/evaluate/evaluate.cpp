@@ -36,9 +36,9 @@ struct EvaluateParams {
     add_device_and_precision(schema, &P::device, &P::precision);
     schema
         .field("tta", &P::tta,
-               "Test-time augmentation: flip = the mean of the logits of an image and of its "
-               "mirror image; flip_shift = the same also of both moved by one pixel, up left and "
-               "down right, each counting half as much (three times as slow as flip).")
+               "Test-time augmentation, the mean of the logits: flip, of an image and its mirror "
+               "image; flip_shift, of both moved by a pixel as well, up left and down right, each "
+               "counting half as much (three times as slow as flip).")
         .one_of({"none", "flip", "flip_shift"})
         .field("top_k", &P::top_k,
                "topk_accuracy counts a label among this many likeliest classes as right.")

@@ -100,7 +100,8 @@ class Dead(Case):
         # It is touched once a second while the run is alive.
         self.assertLess(abs(killed - alive.stat().st_mtime * 1000), 3000)
         self.assertEqual(self.store.query("SELECT status FROM run"), [("RUNNING",)])
-        sign_of_life = 1_700_000_000_123
+        # Some other time than that of the file, but not before the run began.
+        sign_of_life = self.store.query("SELECT start_ms FROM run")[0][0] + 123
         os.utime(alive, ns=(sign_of_life * 1_000_000,) * 2)
         listed = self.store.json("runs", "list")  # Any command.
         self.assertEqual([(r["status"], r["end"]) for r in listed], [("KILLED", sign_of_life)])

@@ -48,9 +48,10 @@ class Runs(TrackingCase):
         failing = self.file('[pipeline]\nname = "{name}"\n[stages.x]\nuses = "fail"\n'
                             'params.points = 3\n', "failing.toml")
         self.go("run", failing, "--name", "failed", expect=1)
-        slow = self.file('[pipeline]\nname = "{name}"\n[stages.x]\nuses = "slow"\n'
-                         'params.steps = 100000\n', "slow.toml")
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            # A job each: the second run would go on with the first one's, whose points both show.
+            slow = self.file('[pipeline]\nname = "{name}"\n[stages.x]\nuses = "slow"\n'
+                             f'params.steps = {100000 + code}\n', f"slow{code}.toml")
             process = self.background("run", slow, "--name", f"killed-{code}", "--new-run")
             wait_until(lambda: workers_of(process.pid), what="the worker")
             wait_until(lambda: self.points_of("x/loss"), what="a point")
