@@ -5,30 +5,30 @@ namespace cifarpipe {
 
 RunContent content_of(RunQueries& queries, const RunRow& run, const Store& store,
                       const mlflow::Server& server) {
-  using namespace content;
+  using content::RunView;
   const RunView view(queries, run, store, server);
   RunContent out;
   out.experiment = run.record.experiment;
-  out.experiment_tags = experiment_tags(queries, view);
+  out.experiment_tags = content::experiment_tags(queries, view);
   out.name = run.record.name;
-  out.params = params_of(view);
-  out.tags = tags_of(view);
-  out.datasets = datasets_of(view);
-  out.artifacts = files_of(view);
-  const std::vector<Upload> tables = tables_of(view);
-  const std::vector<Upload> images = images_of(view);
+  out.params = content::params_of(view);
+  out.tags = content::tags_of(view);
+  out.datasets = content::datasets_of(view);
+  out.artifacts = content::files_of(view);
+  const std::vector<Upload> tables = content::tables_of(view);
+  const std::vector<Upload> images = content::images_of(view);
   if (!tables.empty()) {
     nlohmann::ordered_json logged = nlohmann::ordered_json::array();
     for (const Upload& table : tables) {
       logged.push_back({{"path", table.path}, {"type", "table"}});
     }
-    out.tags.emplace_back("mlflow.loggedArtifacts", dump(logged));
+    out.tags.emplace_back("mlflow.loggedArtifacts", content::dump(logged));
   }
   if (!images.empty()) out.tags.emplace_back("mlflow.loggedImages", "True");
   for (const auto* part : {&tables, &images}) {
     out.artifacts.insert(out.artifacts.end(), part->begin(), part->end());
   }
-  out.models = models_of(view);
+  out.models = content::models_of(view);
   return out;
 }
 

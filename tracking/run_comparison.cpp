@@ -123,15 +123,13 @@ struct Facts {
 };
 Facts facts_of(const Pairs& all) {
   Facts out;
-  for (const auto& [key, value] : all) {
+  for (const auto& fact : all) {
     const auto part = [&](std::string_view prefix, Pairs& to) {
-      if (!key.starts_with(prefix)) return false;
-      to.emplace_back(key.substr(prefix.size()), value);
+      if (!fact.first.starts_with(prefix)) return false;
+      to.emplace_back(fact.first.substr(prefix.size()), fact.second);
       return true;
     };
-    if (!part("git.", out.git) && !part("plugin.", out.plugins)) {
-      out.environment.emplace_back(key, value);
-    }
+    if (!part("git.", out.git) && !part("plugin.", out.plugins)) out.environment.push_back(fact);
   }
   return out;
 }
