@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(artifacts) {  // 39, 40, 41
   }
   const TempDir dir;
   std::ofstream(dir / "big") << std::string(3000000, 'x');
-  std::ofstream(dir / "empty");
+  std::ofstream(dir / "empty") << "";
   client.put_artifact(run, "files/f", dir / "big");
   BOOST_TEST(client.artifacts(run.id, "files").at(0).size == 3000000u);
   client.put_artifact(run, "files/f", dir / "empty");
