@@ -57,7 +57,8 @@ class Mirror {
   /// mlflow::CallError if the server is unreachable, denies, or the client was stopped; what it
   /// refuses for good is parked, and the rest goes on.
   bool bring(const std::string& run_id);
-  /// Whether its row has an end and all its points may go: nothing of it changes by itself any more.
+  /// Whether its row has an end and all its points may go: nothing of it changes by itself any
+  /// more.
   bool has_ended(const std::string& run_id);
   /// After the server was away: what it has is looked at again.
   void forget_answers();

@@ -1,4 +1,3 @@
-#include "tracking/migrations.hpp"
 #include "tracking/run_comparison.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -8,6 +7,7 @@
 #include <sstream>
 
 #include "tests/unit/temp_dir.hpp"
+#include "tracking/migrations.hpp"
 #include "tracking/recorder.hpp"
 #include "tracking/run_export.hpp"
 
