@@ -16,6 +16,7 @@
 #include <fstream>
 #include <memory>
 
+#include "cli/stop_signals.hpp"
 #include "pipeline/file_ops.hpp"
 
 extern char** environ;
@@ -31,9 +32,8 @@ constexpr auto kStopTime = std::chrono::seconds(8);
 constexpr std::size_t kLastLines = 6;
 
 sigset_t watched() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int s : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&signals, s);
+  sigset_t signals = stop_signals();
+  sigaddset(&signals, SIGCHLD);
   return signals;
 }
 
@@ -133,7 +133,8 @@ int SignalQueue::wait(int milliseconds) {
 }
 
 bool SignalQueue::asks_to_stop(int signal) {
-  return signal == SIGINT || signal == SIGTERM || signal == SIGHUP;
+  const sigset_t signals = stop_signals();
+  return sigismember(&signals, signal) == 1;
 }
 
 fs::path find_mlflow(const std::vector<fs::path>& folders) {

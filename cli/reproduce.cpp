@@ -3,7 +3,6 @@
 #include "cli/reproduce.hpp"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +14,7 @@
 #include "cli/command.hpp"
 #include "cli/reproduce_state.hpp"
 #include "cli/session.hpp"
+#include "cli/stop_signals.hpp"
 #include "cli/workplace.hpp"
 #include "pipeline/file_ops.hpp"
 #include "pipeline/provenance.hpp"
@@ -35,24 +35,6 @@ struct ReproduceArguments {
   std::vector<std::string> secrets;
   bool json = false;
 };
-
-/// Blocked for the rest of the process: what they ask for is looked at where all can be tidied up.
-void block_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, s);
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-}
-
-/// The number of a stop signal that has come meanwhile, or 0.
-int pending_signal() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, s);
-  const timespec now{0, 0};
-  return std::max(0, sigtimedwait(&signals, nullptr, &now));
-}
 
 void say(const ReproduceArguments& arguments, const std::string& text) {
   if (!arguments.json) fmt::print(stderr, "{}\n", text);
@@ -191,7 +173,7 @@ int reproduce(const Program& program, const ReproduceArguments& arguments) {
                 ErrorKind::usage);
   }
   const std::vector<std::string> sets = secret_sets(arguments.secrets);
-  block_signals();
+  block_stop_signals();
   Reproduction result;
   result.tolerance = arguments.tolerance;
   std::optional<Lock> in_use;  // What is read from the store must not be collected meanwhile.
@@ -210,7 +192,7 @@ int reproduce(const Program& program, const ReproduceArguments& arguments) {
       fill_store(program, loaded.configuration, result.before, place.runs(), arguments.fetch);
   file_ops().write_file(place.path() / "reproduce.toml",
                         resolved_toml(loaded.configuration, loaded.configuration.cells.front()));
-  if (const int signal = pending_signal(); signal != 0) return 128 + signal;
+  if (const int signal = next_stop_signal(std::chrono::milliseconds(0)); signal != 0) return 128 + signal;
   if (const int signal = carry_out_in(program, arguments, place, sets, result); signal != 0) {
     return 128 + signal;
   }

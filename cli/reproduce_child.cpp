@@ -15,6 +15,7 @@
 
 #include "cli/reproduce.hpp"
 #include "cli/runs.hpp"
+#include "cli/stop_signals.hpp"
 #include "pipeline/file_ops.hpp"
 
 extern char** environ;
@@ -23,13 +24,6 @@ namespace cifarpipe::cli {
 namespace {
 
 using nlohmann::json;
-
-sigset_t stop_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, s);
-  return signals;
-}
 
 /// What a mirror would be told by is left out: a reproduction is no run for others to see.
 std::vector<std::string> environment() {

@@ -1,6 +1,5 @@
 // `cifarpipe run FILE`: the product in one line.
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "cli/progress.hpp"
 #include "cli/run_mirror.hpp"
 #include "cli/session.hpp"
+#include "cli/stop_signals.hpp"
 #include "pipeline/environment.hpp"
 #include "pipeline/provenance.hpp"
 #include "pipeline/supervisor.hpp"
@@ -34,14 +34,6 @@ struct RunArguments {
   bool quiet = false;
   bool verbose = false;
 };
-
-void block_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, s);
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-}
 
 /// A sweep holds a lock and a log for each of its runs.
 void allow_many_files() {
@@ -143,11 +135,7 @@ int open_runs(RunBook& book, RunObserver& observer) {
           fmt::format("{} is being carried out by another cifarpipe; waiting for it", alive->name));
       told = true;
     }
-    sigset_t stop;
-    sigemptyset(&stop);
-    for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&stop, s);
-    const timespec pause{0, 100'000'000};
-    const int signal = sigtimedwait(&stop, nullptr, &pause);
+    const int signal = next_stop_signal(std::chrono::milliseconds(100));
     if (signal > 0) return signal;
   }
   return 0;
@@ -237,7 +225,7 @@ int run(const Program& program, const RunArguments& arguments) {
   LoadedConfig loaded = load_config(program, arguments.config);
   Session session(program);
   const Lock in_use = use_store(session.store());
-  block_signals();
+  block_stop_signals();
   allow_many_files();
   const GraphWorld world = session.world(loaded.configuration);
   require_stages(loaded.configuration, arguments.until, "--until");

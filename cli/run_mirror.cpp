@@ -1,7 +1,6 @@
 #include "cli/run_mirror.hpp"
 
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <chrono>
@@ -9,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cli/stop_signals.hpp"
 #include "pipeline/error.hpp"
 #include "pipeline/provenance.hpp"
 #include "tracking/recorder.hpp"
@@ -25,15 +25,6 @@ constexpr milliseconds kAfterInterrupt{3000};  // Who pressed Ctrl-C wants to be
 std::filesystem::path home_folder() {
   const char* home = std::getenv("HOME");
   return home != nullptr ? home : "";
-}
-
-/// Waits for a signal that asks to stop.
-bool stop_signal(milliseconds time) {
-  sigset_t stop;
-  sigemptyset(&stop);
-  for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&stop, s);
-  const timespec pause{0, static_cast<long>(time.count()) * 1'000'000};
-  return sigtimedwait(&stop, nullptr, &pause) > 0;
 }
 
 nlohmann::ordered_json json_of(const MirrorCounts& counts) {
@@ -157,7 +148,7 @@ void RunMirror::wait_for_rest(int exit_code) {
   const auto begin = steady_clock::now();
   bool told = false;
   while (!live_->done() && steady_clock::now() - begin < deadline) {
-    if (stop_signal(milliseconds(5))) return;
+    if (next_stop_signal(milliseconds(5)) != 0) return;
     if (told || steady_clock::now() - begin < kPatience) continue;
     observer_.message(LogLevel::info,
                       fmt::format("sending the rest to {} (at most {:.0f} s; Ctrl-C leaves it to "

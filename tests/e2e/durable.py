@@ -19,7 +19,7 @@ import threading
 import time
 import unittest
 
-from harness import PROGRAM, Store, TEST_PLUGINS, wait_until, workers_of
+from harness import PluginCase, PROGRAM, Store, wait_until, workers_of
 
 SLOW = """
 [pipeline]
@@ -46,15 +46,7 @@ def can_unshare(*options):
         return False
 
 
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.store = Store()
-        self.addCleanup(self.store.__exit__)
-        self.environment = {"CIFARPIPE_PLUGIN_PATH": str(TEST_PLUGINS)}
-
-    def run_(self, *arguments, **options):
-        return self.store.run(*arguments, env=self.environment, **options)
-
+class Case(PluginCase):
     def start(self, *arguments):
         process = self.store.start(*arguments, env=self.environment)
         self.addCleanup(self.end, process)

@@ -13,12 +13,31 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("CIFARPIPE_BIN", ROOT / "build/release/bin"))
 PROGRAM = BIN / "cifarpipe"
 TEST_PLUGINS = BIN.parent / "tests-plugins"
 TINY = ROOT / "tests/configs/tiny.toml"
+
+# Three stages of tests/plugins that need no time.
+CHAIN = """
+[pipeline]
+name = "chain"
+[stages.first]
+uses = "emit"
+params.text = "hello"
+[stages.slow]
+uses = "slow"
+params.steps = 6
+params.step_ms = 1
+params.checkpoint_every = 2
+[stages.last]
+uses = "join"
+inputs.first = "slow.out"
+inputs.second = "first.out"
+"""
 
 
 class Result:
@@ -127,3 +146,16 @@ def wait_until(condition, timeout=60, what="the awaited state"):
             return value
         time.sleep(0.002)
     raise AssertionError(f"{what} did not come within {timeout} s")
+
+
+class PluginCase(unittest.TestCase):
+    """A store of its own for each test, and the stages of tests/plugins."""
+
+    def setUp(self):
+        self.store = Store()
+        self.addCleanup(self.store.__exit__)
+        self.environment = {"CIFARPIPE_PLUGIN_PATH": str(TEST_PLUGINS)}
+
+    def run_(self, *arguments, **options):
+        environment = dict(self.environment, **options.pop("env", {}))
+        return self.store.run(*arguments, env=environment, **options)

@@ -12,40 +12,15 @@ import sqlite3
 import sys
 import unittest
 
-from harness import PROGRAM, Store, TEST_PLUGINS, wait_until, workers_of
+from harness import CHAIN, PluginCase, PROGRAM, Store, TEST_PLUGINS, wait_until, workers_of
 
-CHAIN = """
-[pipeline]
-name = "chain"
-[stages.first]
-uses = "emit"
-params.text = "hello"
-[stages.slow]
-uses = "slow"
-params.steps = 6
-params.step_ms = 1
-params.checkpoint_every = 2
-[stages.last]
-uses = "join"
-inputs.first = "slow.out"
-inputs.second = "first.out"
-"""
 SWEEP = CHAIN + """
 [matrix]
 slow.steps = [3, 4, 5]
 """
 
 
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.store = Store()
-        self.addCleanup(self.store.__exit__)
-        self.environment = {"CIFARPIPE_PLUGIN_PATH": str(TEST_PLUGINS)}
-
-    def run_(self, *arguments, **options):
-        environment = dict(self.environment, **options.pop("env", {}))
-        return self.store.run(*arguments, env=environment, **options)
-
+class Case(PluginCase):
     def file(self, text, name="p.toml"):
         return self.store.write(name, text)
 

@@ -11,20 +11,9 @@ import sys
 import unittest
 import xml.etree.ElementTree
 
-from harness import PROGRAM, Store, TEST_PLUGINS, wait_until
+from harness import CHAIN, PROGRAM, Store, TEST_PLUGINS, wait_until
 
-CHAIN = """
-[pipeline]
-name = "chain"
-[stages.first]
-uses = "emit"
-params.text = "hello"
-[stages.slow]
-uses = "slow"
-params.steps = 6
-params.step_ms = 1
-params.checkpoint_every = 2
-"""
+CHAIN = CHAIN[:CHAIN.index("[stages.last]")]
 
 
 class Runs(unittest.TestCase):

@@ -5,24 +5,9 @@ import sys
 import unittest
 
 import mlflow_server
-from harness import PROGRAM, Store, TEST_PLUGINS
+from harness import CHAIN, PROGRAM, Store, TEST_PLUGINS
 
-CHAIN = """
-[pipeline]
-name = "{name}"
-[stages.first]
-uses = "emit"
-params.text = "hello"
-[stages.slow]
-uses = "slow"
-params.steps = 6
-params.step_ms = 1
-params.checkpoint_every = 2
-[stages.last]
-uses = "join"
-inputs.first = "slow.out"
-inputs.second = "first.out"
-"""
+CHAIN = CHAIN.replace('"chain"', '"{name}"')  # An experiment of its own for each test.
 
 
 def value_text(value):
