@@ -1,5 +1,4 @@
-// Thumbnails: a PNG made smaller. Only what our own pictures are: 8 bits a channel, grey or RGB,
-// with or without alpha, not interlaced. Stateless: any thread.
+// Thumbnails: a PNG made smaller, by libpng. Stateless: any thread.
 #pragma once
 
 #include <optional>
@@ -9,8 +8,8 @@
 namespace cifarpipe {
 
 /// `png` with its longer side no longer than `longest` pixels, each pixel the mean of those that it
-/// stands for; the same bytes for the same input. Nothing if it is that small already, or no PNG of
-/// the kind above.
+/// stands for, 8 bits a channel; the same bytes for the same input. Nothing if it is that small
+/// already, or no whole PNG.
 std::optional<std::string> shrunk_png(std::string_view png, int longest);
 
 }  // namespace cifarpipe

@@ -5,8 +5,8 @@
 build_packages=(
   binutils ca-certificates ccache cmake g++ git ninja-build
   libarchive-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libonnx-dev libopencv-core-dev
-  libopencv-dnn-dev libopencv-imgcodecs-dev libopencv-imgproc-dev libprotobuf-dev libsqlite3-dev
-  libssl-dev libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
+  libopencv-dnn-dev libopencv-imgcodecs-dev libopencv-imgproc-dev libpng-dev libprotobuf-dev
+  libsqlite3-dev libssl-dev libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
 )
 # shellcheck disable=SC2034  # read by scripts/test
 test_packages=(
