@@ -192,7 +192,8 @@ int reproduce(const Program& program, const ReproduceArguments& arguments) {
       fill_store(program, loaded.configuration, result.before, place.runs(), arguments.fetch);
   file_ops().write_file(place.path() / "reproduce.toml",
                         resolved_toml(loaded.configuration, loaded.configuration.cells.front()));
-  if (const int signal = next_stop_signal(std::chrono::milliseconds(0)); signal != 0) return 128 + signal;
+  if (const int signal = next_stop_signal(std::chrono::milliseconds(0)); signal != 0)
+    return 128 + signal;
   if (const int signal = carry_out_in(program, arguments, place, sets, result); signal != 0) {
     return 128 + signal;
   }

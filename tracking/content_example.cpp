@@ -18,7 +18,7 @@ struct Shape {
   std::size_t size() const { return channels * height * width; }
 };
 
-std::optional<Shape> shape_of(const OnnxPort& input) {
+std::optional<Shape> shape_of(const ModelPort& input) {
   if (input.shape.size() != 4 || input.dtype != "float32") return std::nullopt;
   std::int64_t size = 1;
   for (std::size_t i = 1; i < 4; ++i) {
@@ -65,7 +65,7 @@ std::vector<float> per_channel(const ordered_json& info, const char* key, std::s
 }  // namespace
 
 std::string input_example(const RunView& view, const StageRow& export_stage,
-                          const ordered_json& info, const OnnxPort& input) {
+                          const ordered_json& info, const ModelPort& input) {
   const auto shape = shape_of(input);
   if (!shape) return "";
   const auto source = view.wiring.input(export_stage.name, "data");

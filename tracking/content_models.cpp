@@ -2,11 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "pipeline/digest.hpp"
 #include "tracking/content_example.hpp"
 #include "tracking/content_run.hpp"
-#include "tracking/onnx_ports.hpp"
 
 namespace cifarpipe::content {
 namespace {
@@ -16,17 +16,46 @@ using nlohmann::ordered_json;
 constexpr const char* kPort = "export";
 constexpr const char* kPython = "3.11.9";  // Only named: nothing here was made by one.
 
+/// What a model takes and gives, as its export stage recorded it (docs/export.md).
+struct ModelPorts {
+  std::vector<ModelPort> inputs;
+  std::vector<ModelPort> outputs;
+};
+
+std::vector<ModelPort> ports_of(const ordered_json& list) {
+  std::vector<ModelPort> out;
+  for (const ordered_json& one : list) {
+    out.push_back({one.at("name"), one.at("dtype"), one.at("shape")});
+  }
+  if (out.empty()) throw std::invalid_argument("a model without inputs or outputs");
+  return out;
+}
+
+/// Nothing if it recorded none that can be read: a stage of somebody else's.
+std::optional<ModelPorts> ports_of(const StageRow& stage) {
+  for (const auto& fact : stage.facts) {
+    if (fact.first != kSignatureFact) continue;
+    try {
+      const ordered_json json = ordered_json::parse(fact.second);
+      return ModelPorts{ports_of(json.at("inputs")), ports_of(json.at("outputs"))};
+    } catch (const std::exception&) {
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
 /// What an export stage's files tell, and those of the stages around it.
 struct Exported {
   const StageRow& stage;
   const StageRow* learner = nullptr;  ///< Whose model it is, if that is of this run.
   ordered_json info;                  ///< model.json; empty object if not known.
   std::vector<const StageRow*> judges;
-  std::optional<OnnxPorts> ports;
+  std::optional<ModelPorts> ports;
 };
 
 Exported look_at(const RunView& view, const StageRow& stage) {
-  Exported out{stage, nullptr, ordered_json::object(), {}, std::nullopt};
+  Exported out{stage, nullptr, ordered_json::object(), {}, ports_of(stage)};
   const auto source = view.wiring.input(stage.name, "model");
   if (source) {
     out.learner = view.stage(source->stage);
@@ -40,9 +69,6 @@ Exported look_at(const RunView& view, const StageRow& stage) {
     const auto file = view.file(*out.learner, source->port, "model.json");
     auto json = file ? read_json(file->file) : std::nullopt;
     if (json && json->is_object()) out.info = std::move(*json);
-  }
-  if (const auto onnx = view.file(stage, kPort, "model.onnx")) {
-    out.ports = read_onnx_ports(onnx->file);
   }
   return out;
 }
@@ -76,9 +102,9 @@ std::string mlflow_requirement(const mlflow::Server& server) {
   return release ? "mlflow==" + server.version : "mlflow<4";
 }
 
-ordered_json tensors_json(const std::vector<OnnxPort>& ports, bool named) {
+ordered_json tensors_json(const std::vector<ModelPort>& ports, bool named) {
   ordered_json out = ordered_json::array();
-  for (const OnnxPort& port : ports) {
+  for (const ModelPort& port : ports) {
     ordered_json one = ordered_json::object();
     if (named) one["name"] = port.name;
     one["type"] = "tensor";
@@ -88,7 +114,7 @@ ordered_json tensors_json(const std::vector<OnnxPort>& ports, bool named) {
   return out;
 }
 
-std::string signature_json(const OnnxPorts& ports, bool named) {
+std::string signature_json(const ModelPorts& ports, bool named) {
   return dump({{"inputs", dump(tensors_json(ports.inputs, named))},
                {"outputs", dump(tensors_json(ports.outputs, named))},
                {"params", nullptr}});
@@ -125,7 +151,7 @@ ordered_json python_function(const char* data, const char* loader) {
 
 /// What both flavors share. `ports` are the model's.
 ModelContent start_model(const RunView& view, const Exported& exported, const char* kind,
-                         const OnnxPorts& ports, Upload weights, std::uint64_t size) {
+                         const ModelPorts& ports, Upload weights, std::uint64_t size) {
   ModelContent model;
   model.uid = sha256(fmt::format("{}/{}/{}", view.run.record.id, exported.stage.name,
                                  *kind == '\0' ? "onnx" : kind))
@@ -185,27 +211,11 @@ std::optional<ModelContent> onnx_model(const RunView& view, const Exported& expo
   return model;
 }
 
-/// The ports of a TorchScript model are those of the ONNX file beside it, or what model.json tells.
-std::optional<OnnxPorts> script_ports(const Exported& exported) {
-  if (exported.ports) return exported.ports;
-  const ordered_json& info = exported.info;
-  if (!info.contains("classes")) return std::nullopt;
-  OnnxPorts ports;
-  ports.inputs.push_back(
-      {"image",
-       "float32",
-       {-1, number_of(info, "channels"), number_of(info, "height"), number_of(info, "width")}});
-  ports.outputs.push_back(
-      {"logits", "float32", {-1, static_cast<std::int64_t>(info.at("classes").size())}});
-  return ports;
-}
-
 std::optional<ModelContent> script_model(const RunView& view, const Exported& exported) {
   const auto weights = view.file(exported.stage, kPort, "model.pt");
-  const auto ports = script_ports(exported);
-  if (!weights || !ports) return std::nullopt;
+  if (!weights || !exported.ports) return std::nullopt;
   ModelContent model =
-      start_model(view, exported, "torchscript", *ports,
+      start_model(view, exported, "torchscript", *exported.ports,
                   {"data/model.pth", weights->file, "", weights->sha256}, weights->size);
   model.files.push_back(text_upload("data/pickle_module_info.txt", "mlflow.pytorch.pickle_module"));
   const std::string torch = view.fact("libtorch");  // "2.13.0+cpu", of which packages are "2.13.0".
@@ -216,7 +226,7 @@ std::optional<ModelContent> script_model(const RunView& view, const Exported& ex
                           {"model_data", "data"},
                           {"pytorch_version", torch.empty() ? "2.0.0" : torch}}},
                         {"python_function", python_function("data", "mlflow.pytorch")}});
-  model.signature = signature_json(*ports, false);
+  model.signature = signature_json(*exported.ports, false);
   return model;
 }
 

@@ -18,6 +18,9 @@
 
 namespace cifarpipe::content {
 
+/// The fact of an export stage that says what its model takes and gives (docs/export.md).
+inline constexpr const char* kSignatureFact = "signature";
+
 /// An output of a stage, as an input names it: "train.model".
 struct Source {
   std::string stage;

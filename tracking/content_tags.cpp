@@ -166,7 +166,10 @@ mlflow::Pairs params_of(const RunView& view) {
     add_numerics(list, stage.name, view.fact("numerics." + stage.name));
     const std::string seed = view.fact("seed." + stage.name);
     if (!seed.empty()) list.add(stage.name + "/seed", seed);
-    for (const auto& [key, value] : stage.facts) list.add(stage.name + "/" + key, value);
+    for (const auto& [key, value] : stage.facts) {
+      if (key != kSignatureFact)
+        list.add(stage.name + "/" + key, value);  // The model's page has it.
+    }
   }
   return list.take();
 }

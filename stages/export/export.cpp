@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 
@@ -189,6 +190,18 @@ double accuracy(const SplitFigures& figures) {
   return static_cast<double>(figures.correct) / static_cast<double>(figures.images);
 }
 
+/// What each model that runs by itself takes and gives, for whoever logs or serves it.
+std::string signature_text(const learn::ModelInfo& info) {
+  const auto port = [](const char* name, std::vector<std::int64_t> shape) {
+    return nlohmann::ordered_json{{"name", name}, {"dtype", "float32"}, {"shape", shape}};
+  };
+  const auto classes = static_cast<std::int64_t>(info.classes.size());
+  using Json = nlohmann::ordered_json;
+  Json inputs = Json::array({port(kInputName, {-1, info.channels, info.height, info.width})});
+  Json outputs = Json::array({port(kOutputName, {-1, classes})});
+  return Json{{"inputs", std::move(inputs)}, {"outputs", std::move(outputs)}}.dump();
+}
+
 void ExportStage::check_formats() const {
   if (params_.formats.empty()) throw Error("there is nothing to export: 'formats' is empty");
   std::set<std::string> seen;
@@ -230,6 +243,7 @@ void ExportStage::run(StageContext& context) {
     context.throw_if_stopped();
     write(work, format, reference);
   }
+  context.record("signature", signature_text(info));
   learn::write_text(context.output("export") / "README.md", card_text(work.facts));
 }
 

@@ -34,17 +34,17 @@ class GraphWriter {
     model.add_opset_import()->set_version(options.opset);
     graph_ = model.mutable_graph();
     graph_->set_name(info.architecture);
-    add_port(graph_->add_input(), "image",
+    add_port(graph_->add_input(), kInputName,
              {network_.input_channels, network_.input_height, network_.input_width});
     values_.resize(network_.nodes.size());
-    values_[0] = options.normalise ? add_normalisation(info) : "image";
+    values_[0] = options.normalise ? add_normalisation(info) : kInputName;
     round_output(0);
     for (std::size_t i = 1; i < values_.size(); ++i) {
       values_[i] = add_node(static_cast<int>(i));
       round_output(static_cast<int>(i));
     }
     name_output();
-    add_port(graph_->add_output(), "logits", {network_.classes()});
+    add_port(graph_->add_output(), kOutputName, {network_.classes()});
     add_metadata(model, info, options);
     return model;
   }
@@ -65,7 +65,7 @@ class GraphWriter {
     const std::vector<float> mean(info.mean.begin(), info.mean.end());
     const std::vector<float> std(info.std.begin(), info.std.end());
     const std::string centred =
-        add_op("Sub", "image.centred", {"image", add_floats("image.mean", shape, mean)});
+        add_op("Sub", "image.centred", {kInputName, add_floats("image.mean", shape, mean)});
     return add_op("Div", "image.normalised", {centred, add_floats("image.std", shape, std)});
   }
 
@@ -274,7 +274,7 @@ class GraphWriter {
   void name_output() {
     const std::string& last = values_.back();
     for (auto& node : *graph_->mutable_node()) {
-      if (node.output(0) == last) node.set_output(0, "logits");
+      if (node.output(0) == last) node.set_output(0, kOutputName);
     }
   }
 

@@ -17,6 +17,9 @@ namespace cifarpipe {
 
 using TensorMap = std::map<std::string, learn::TensorBytes, std::less<>>;
 
+inline constexpr const char* kInputName = "image";
+inline constexpr const char* kOutputName = "logits";
+
 struct OnnxOptions {
   int opset = 13;
   /// The graph begins with (image - mean) / std, so that images are on [0, 1].

@@ -5,6 +5,7 @@
 #include <opencv2/dnn.hpp>
 
 #include "pipeline/error.hpp"
+#include "stages/export/onnx_graph.hpp"
 
 namespace cifarpipe {
 namespace {
@@ -29,7 +30,7 @@ std::vector<float> answers_by_opencv(const std::filesystem::path& file,
                                       static_cast<int>(shape[2]), static_cast<int>(shape[3])};
       const float* begin = images.data() + static_cast<std::size_t>(at) * image;
       // OpenCV only reads what it is given here.
-      net.setInput(cv::Mat(sizes, CV_32F, const_cast<float*>(begin)), "image");
+      net.setInput(cv::Mat(sizes, CV_32F, const_cast<float*>(begin)), kInputName);
       const cv::Mat output = net.forward();
       answers.insert(answers.end(), output.ptr<float>(), output.ptr<float>() + output.total());
     }

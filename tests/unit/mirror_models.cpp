@@ -3,7 +3,6 @@
 #include <fstream>
 
 #include "tests/unit/content_fixture.hpp"
-#include "tracking/onnx_ports.hpp"
 #include "tracking/png_shrink.hpp"
 
 namespace cifarpipe {
@@ -127,7 +126,7 @@ BOOST_AUTO_TEST_CASE(torchscript) {
   BOOST_TEST(!input[0].contains("name"));  // It takes its tensor by place.
 }
 
-BOOST_AUTO_TEST_CASE(torchscript_alone_is_described_by_its_training) {
+BOOST_AUTO_TEST_CASE(torchscript_alone) {
   begin();
   add_data();
   add_training();
@@ -171,18 +170,24 @@ BOOST_AUTO_TEST_CASE(an_old_server_has_no_model_ids) {
   BOOST_TEST(written["model_uuid"] == shown.models[0].uid);
 }
 
-BOOST_AUTO_TEST_CASE(ports_of_an_onnx_file) {
-  const auto file = dir / "model.onnx";
-  const std::string whole = testing::small_onnx(100);
-  std::ofstream(file, std::ios::binary) << whole;
-  const auto ports = read_onnx_ports(file);
-  BOOST_REQUIRE(ports && ports->inputs.size() == 1);  // What has an initial value is no input.
-  BOOST_TEST(ports->outputs.at(0).shape.at(1) == 100);
+BOOST_AUTO_TEST_CASE(a_damaged_signature_is_no_model) {
+  begin();
+  add_data();
+  add_training();
+  add_export({"model.onnx"});
+  BOOST_REQUIRE(content().models.size() == 1);
+  Statement change(recorder.database(), "UPDATE result_fact SET value = ? WHERE key = 'signature'");
+  const std::string whole = testing::kSignature;
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    std::ofstream(file, std::ios::binary) << whole.substr(0, size);
-    BOOST_TEST(!read_onnx_ports(file), size);
+    change.with(whole.substr(0, size)).run();
+    BOOST_TEST(content().models.empty(), size);
   }
-  BOOST_TEST(!read_onnx_ports(dir / "none"));
+  for (const char* odd :
+       {"{}", "[]", R"({"inputs":[],"outputs":[]})",
+        R"({"inputs":[{"name":1,"dtype":"float32","shape":[1]}],"outputs":[]})"}) {
+    change.with(std::string_view(odd)).run();
+    BOOST_TEST(content().models.empty(), odd);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(thumbnails) {
