@@ -55,25 +55,10 @@ fs::path folder_of(const RunRecord& run, const Store& store) {
   return fs::is_directory(here, error) ? here : recorded;
 }
 
-std::vector<Attempt> attempts_of(Database& db, const JobRef& job) {
-  Statement rows(db,
-                 "SELECT number, attempt.status, start_ms, coalesce(end_ms, 0), cover_attempt "
-                 "FROM attempt JOIN job ON job.id = job_id WHERE key = ? AND generation = ? "
-                 "ORDER BY number");
-  rows.with(job.key, job.generation);
-  std::vector<Attempt> out;
-  while (rows.step()) {
-    out.push_back(
-        {rows.integer(0), rows.text(1), rows.integer(2), rows.integer(3), rows.integer(4)});
-  }
-  return out;
-}
-
 StageData stage_of(const Source& source, StageRow row) {
   StageData stage;
   stage.row = std::move(row);
   if (!stage.row.job) return stage;
-  stage.attempts = attempts_of(source.db, *stage.row.job);
   std::error_code error;
   const fs::path dir = source.store.result_dir(*stage.row.job);
   if (stage.row.status == "finished" && fs::is_directory(dir, error)) stage.dir = dir;

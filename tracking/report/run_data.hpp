@@ -16,18 +16,8 @@
 
 namespace cifarpipe::report {
 
-/// One attempt of a job: there are several when it failed or was killed before.
-struct Attempt {
-  std::int64_t number = 0;
-  std::string status;
-  std::int64_t start_ms = 0;
-  std::int64_t end_ms = 0;        ///< 0: it has not ended, or nobody saw it.
-  std::int64_t went_on_from = 0;  ///< The attempt whose checkpoint it began with; 0: none.
-};
-
 struct StageData {
   StageRow row;
-  std::vector<Attempt> attempts;
   std::filesystem::path dir;  ///< Of the result; empty without one.
 
   bool has(std::string_view port, std::string_view path) const;
@@ -60,7 +50,6 @@ struct RunData {
 
 /// What reports read from.
 struct Source {
-  Database& db;
   RunQueries& queries;
   const Store& store;
   std::int64_t now_ms = 0;

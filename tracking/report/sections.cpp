@@ -50,14 +50,14 @@ Markup attempts_table(const RunData& run) {
   Markup rows;
   bool telling = run.row.record.attempt > 1;
   for (const StageData& stage : run.stages) {
-    for (const Attempt& a : stage.attempts) {
+    for (const AttemptRow& a : stage.row.history) {
       telling = telling || a.number > 1 || a.status == "failed" || a.status == "killed";
       rows += html(
           "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td>{}</td><td>{}</td>"
           "<td class=\"num\">{}</td><td>{}</td></tr>\n",
           stage.row.name, a.number, a.status.empty() ? "unknown" : a.status, moment(a.start_ms),
           a.end_ms > 0 ? duration(a.end_ms - a.start_ms) : "",
-          a.went_on_from > 0 ? fmt::format("from the checkpoint of attempt {}", a.went_on_from)
+          a.from_attempt > 0 ? fmt::format("from the checkpoint of attempt {}", a.from_attempt)
                              : "from the beginning");
     }
   }
