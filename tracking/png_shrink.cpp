@@ -9,6 +9,7 @@
 namespace cifarpipe {
 namespace {
 
+constexpr std::string_view kLastChunk("\0\0\0\0IEND\xae\x42\x60\x82", 12);
 constexpr png_uint_32 kLongestSide = 1 << 14;  // Pictures of ours are far below.
 
 /// One picture in libpng's simplified interface; frees what that allocates.
@@ -22,8 +23,9 @@ struct Image {
   std::size_t channels() const { return PNG_IMAGE_PIXEL_CHANNELS(png.format); }
 };
 
-/// False if it is no picture, damaged, or cut off.
+/// False if it is no picture, damaged, or cut off: libpng is content once it has all pixels.
 bool read(std::string_view file, Image& image) {
+  if (!file.ends_with(kLastChunk)) return false;
   if (png_image_begin_read_from_memory(&image.png, file.data(), file.size()) == 0) return false;
   if (std::max(image.png.width, image.png.height) > kLongestSide) return false;
   image.png.format &= PNG_FORMAT_FLAG_COLOR | PNG_FORMAT_FLAG_ALPHA;  // 8 bits, no palette.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <png.h>
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
@@ -16,44 +17,22 @@ namespace cifarpipe::testing {
 
 namespace fs = std::filesystem;
 
-/// A PNG of one colour a row, "stored" without compression; its checksums of chunks are zero.
+/// A PNG of one grey a row: 0, 10, 20, …; of 3 channels (RGB) or of 1 (grey).
 inline std::string striped_png(int width, int height, int channels = 3) {
-  const auto number = [](std::uint32_t value) {
-    std::string out;
-    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> shift & 0xff);
-    return out;
-  };
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = static_cast<png_uint_32>(width);
+  image.height = static_cast<png_uint_32>(height);
+  image.format = channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
   std::string rows;
   for (int y = 0; y < height; ++y) {
-    rows += '\0';
     rows.append(static_cast<std::size_t>(width * channels), static_cast<char>(y * 10));
   }
-  std::string packed = "\x78\x01";
-  for (std::size_t at = 0; at < rows.size(); at += 65535) {
-    const std::string block = rows.substr(at, 65535);
-    const auto size = static_cast<std::uint16_t>(block.size());
-    packed += at + 65535 >= rows.size() ? '\1' : '\0';
-    for (const unsigned part : {unsigned{size}, unsigned{size} ^ 0xffffU}) {
-      packed += static_cast<char>(part & 0xff);
-      packed += static_cast<char>(part >> 8 & 0xff);
-    }
-    packed += block;
-  }
-  std::uint32_t a = 1;
-  std::uint32_t b = 0;
-  for (const char c : rows) {
-    a = (a + static_cast<unsigned char>(c)) % 65521;
-    b = (b + a) % 65521;
-  }
-  packed += number(b << 16 | a);
-  const auto chunk = [&](const std::string& type, const std::string& data) {
-    return number(static_cast<std::uint32_t>(data.size())) + type + data + number(0);
-  };
-  const std::string color = channels == 3 ? "\2" : std::string(1, '\0');
-  const std::string header = number(static_cast<std::uint32_t>(width)) +
-                             number(static_cast<std::uint32_t>(height)) + "\x08" + color +
-                             std::string(3, '\0');
-  return "\x89PNG\r\n\x1a\n" + chunk("IHDR", header) + chunk("IDAT", packed) + chunk("IEND", "");
+  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
+  std::string out(size, '\0');
+  BOOST_REQUIRE(png_image_write_to_memory(&image, out.data(), &size, 0, rows.data(), 0, nullptr));
+  out.resize(size);
+  return out;
 }
 
 /// What the export stage records of a model of images [3, 2, 2] and two classes.

@@ -1,4 +1,5 @@
 // The models of a run: MLmodel, the files it names, what an ONNX file says of itself, thumbnails.
+#include <array>
 #include <cstdlib>
 #include <fstream>
 
@@ -196,7 +197,13 @@ BOOST_AUTO_TEST_CASE(thumbnails) {
   BOOST_REQUIRE(small);
   BOOST_TEST(small->substr(0, 8) == png.substr(0, 8));
   BOOST_TEST(small->substr(16, 8) == std::string("\0\0\0\3\0\0\0\1", 8));
-  // One more halving gives one pixel, the mean of rows of 0 and 10, as difference to nothing.
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  std::array<png_byte, 9> pixels{};
+  BOOST_REQUIRE(png_image_begin_read_from_memory(&image, small->data(), small->size()));
+  image.format = PNG_FORMAT_RGB;
+  BOOST_REQUIRE(png_image_finish_read(&image, nullptr, pixels.data(), 0, nullptr));
+  for (const png_byte value : pixels) BOOST_TEST(int{value} == 5);  // The mean of 0 and 10.
   const auto grey = shrunk_png(testing::striped_png(6, 2, 1), 3);
   BOOST_REQUIRE(grey);
   BOOST_TEST((*grey)[25] == '\0');

@@ -14,7 +14,6 @@ namespace cifarpipe {
 namespace {
 
 using mlflow::CallError;
-using mlflow::Client;
 using mlflow::Failure;
 using mlflow::RemoteFile;
 using mlflow::RemoteRun;
@@ -23,23 +22,11 @@ using testing::FakeFault;
 using testing::FakeMlflow;
 using testing::FakeOptions;
 using testing::holds;
-using testing::quick_settings;
 using testing::TempDir;
 namespace fs = std::filesystem;
 
-struct Fixture {
-  explicit Fixture(FakeOptions options = {}, mlflow::Settings settings = {})
-      : server(std::move(options)), client(with_uri(std::move(settings), server.uri())) {
-    run = client.create_run(client.experiment("try"), "one", 1, {});
-    server.forget_requests();
-  }
-  static mlflow::Settings with_uri(mlflow::Settings settings, const std::string& uri) {
-    const mlflow::Settings quick = quick_settings(uri);
-    settings.uri = uri;
-    settings.retries = quick.retries;
-    settings.backoff_factor = settings.backoff_jitter = 0;
-    return settings;
-  }
+struct Fixture : testing::RunOnFake {
+  using RunOnFake::RunOnFake;
   std::string stored(const std::string& path) {
     return server.data().artifacts.at("1/" + run.id + "/artifacts/" + path).content;
   }
@@ -59,9 +46,6 @@ struct Fixture {
   }
 
   TempDir dir;
-  FakeMlflow server;
-  Client client;
-  RemoteRun run;
 };
 
 std::uint64_t peak_memory_kb() {
