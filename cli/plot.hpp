@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tracking/axis.hpp"
+
 namespace cifarpipe::cli {
 
 /// A curve; `x` never falls. Where `y` is not finite it has a gap.
@@ -15,25 +17,6 @@ struct Series {
   std::vector<double> x;
   std::vector<double> y;
 };
-
-struct Tick {
-  double at = 0;
-  std::string text;
-};
-
-/// From `low` to `high`, with ticks at round values between.
-struct Axis {
-  double low = 0;
-  double high = 1;
-  bool log = false;
-  std::vector<Tick> ticks;
-  /// 0 at `low`, 1 at `high`; NaN for what has no place: not finite, or with `log` not positive.
-  double place(double value) const;
-};
-
-/// About `most_ticks` ticks, at least two. `rounded`: the ends become round values too. `log`
-/// needs positive ends.
-Axis make_axis(double low, double high, bool log, bool rounded, std::size_t most_ticks);
 
 /// The least and the greatest value that has a place in a plot; `any` is false if there is none.
 struct Extent {

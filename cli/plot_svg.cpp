@@ -158,7 +158,7 @@ std::string plot_svg(const std::vector<Series>& series, const PlotOptions& optio
   const auto width = static_cast<double>(options.width);
   const auto height = static_cast<double>(options.height);
   const Extent ys = y_extent(series, options.log);
-  const Axis y = make_axis(ys.low, ys.high, options.log, true, 8);
+  const Axis y = make_axis(ys.low, ys.high, {.log = options.log, .rounded = true, .most_ticks = 8});
   std::size_t widest = 0;
   for (const Tick& tick : y.ticks) widest = std::max(widest, tick.text.size());
   const bool titled = !options.title.empty();

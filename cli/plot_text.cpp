@@ -132,7 +132,9 @@ std::string plot_text(const std::vector<Series>& series, const PlotOptions& opti
   // Beside them a line each for the label, the axis, its numbers and its label.
   const std::size_t rows = std::max<std::size_t>(options.height, 8) - 4;
   const Extent ys = y_extent(series, options.log);
-  const Axis y = make_axis(ys.low, ys.high, options.log, true, std::max<std::size_t>(rows / 3, 3));
+  const Axis y = make_axis(
+      ys.low, ys.high,
+      {.log = options.log, .rounded = true, .most_ticks = std::max<std::size_t>(rows / 3, 3)});
   std::size_t gutter = 0;
   for (const Tick& tick : y.ticks) gutter = std::max(gutter, columns_in(tick.text));
   const std::size_t columns = std::max<std::size_t>(options.width, gutter + 22) - gutter - 2;

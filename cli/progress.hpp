@@ -15,8 +15,6 @@ enum class Verbosity { quiet, normal, verbose };
 std::unique_ptr<RunObserver> make_text_progress(Verbosity verbosity, bool live, bool color);
 std::unique_ptr<RunObserver> make_json_progress();
 
-/// "1.2 s", "4 min 03 s", "2 h 05 min"
-std::string duration_text(std::int64_t ms);
 /// A path as one would type it: without the folder that the program was called in.
 std::string typed_path(const std::filesystem::path& path);
 /// "0.812", "3.1e-05": four significant digits, for people.

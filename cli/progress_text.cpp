@@ -9,6 +9,7 @@
 
 #include "cli/progress.hpp"
 #include "pipeline/random_id.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -223,14 +224,6 @@ class TextProgress : public RunObserver {
 };
 
 }  // namespace
-
-std::string duration_text(std::int64_t ms) {
-  if (ms < 1000) return fmt::format("{} ms", ms);
-  if (ms < 60'000) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000);
-  const std::int64_t s = ms / 1000;
-  if (s < 3600) return fmt::format("{} min {:02} s", s / 60, s % 60);
-  return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
-}
 
 std::string typed_path(const std::filesystem::path& path) {
   std::error_code error;

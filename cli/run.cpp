@@ -14,6 +14,7 @@
 #include "pipeline/environment.hpp"
 #include "pipeline/provenance.hpp"
 #include "pipeline/supervisor.hpp"
+#include "tracking/quantities.hpp"
 #include "tracking/recorder.hpp"
 
 namespace cifarpipe::cli {

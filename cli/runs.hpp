@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tracking/quantities.hpp"
 #include "tracking/queries.hpp"
 
 namespace CLI {
@@ -59,10 +60,6 @@ std::size_t text_width(std::string_view text);
 std::string text_cut(std::string text, std::size_t width);
 /// "now", "12 s ago", "5 min ago", "3 h ago", "2 d ago", then the date.
 std::string time_ago(std::int64_t ms, std::int64_t now_ms);
-/// "14:02:33 UTC on 2026-11-23"
-std::string time_text(std::int64_t ms);
-/// "812 kB", "1.2 GB"
-std::string bytes_text(std::int64_t bytes);
 /// How long a run took, or has been running.
 std::string took_text(const RunRecord& run, std::int64_t now_ms);
 

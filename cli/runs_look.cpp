@@ -112,18 +112,6 @@ std::string time_ago(std::int64_t ms, std::int64_t now_ms) {
   return fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
 }
 
-std::string time_text(std::int64_t ms) {
-  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
-}
-
-std::string bytes_text(std::int64_t bytes) {
-  const auto value = static_cast<double>(bytes);
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  if (value < 1e6) return fmt::format("{:.0f} kB", value / 1e3);
-  if (value < 1e9) return fmt::format("{:.0f} MB", value / 1e6);
-  return fmt::format("{:.2f} GB", value / 1e9);
-}
-
 std::string took_text(const RunRecord& run, std::int64_t now_ms) {
   const std::int64_t end = run.end_ms != 0 ? run.end_ms : now_ms;
   return duration_text(std::max<std::int64_t>(0, end - run.start_ms));

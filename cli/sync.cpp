@@ -129,7 +129,7 @@ void send(Session& session, const Target& target, const SyncArguments& arguments
   try {
     for (std::size_t i = 0; i < target.runs.size() && !stop_asked; ++i) {
       progress.run(i, target.runs[i].record.name);
-      if (!mirror.bring(target.runs[i].record.id)) {
+      if (!mirror.bring(target.runs[i].record.id) && !stop_asked) {
         outcome.busy.push_back(target.runs[i].record.name);
       }
     }
@@ -137,6 +137,7 @@ void send(Session& session, const Target& target, const SyncArguments& arguments
     outcome.error =
         error.failure() == mlflow::Failure::stopped ? "stopped on request" : error.what();
   }
+  if (stop_asked && outcome.error.empty()) outcome.error = "stopped on request";
   outcome.sent = mirror.counts();
   outcome.notices = mirror.take_notices();
 }

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "tracking/content_run.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::content {
 namespace {
@@ -88,13 +89,6 @@ std::string pipeline_file(const std::string& command) {
   return "pipeline.toml";
 }
 
-std::string duration(std::int64_t ms) {
-  if (ms < 60'000) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000);
-  const std::int64_t s = ms / 1000;
-  if (s < 3600) return fmt::format("{} min {} s", s / 60, s % 60);
-  return fmt::format("{} h {} min", s / 3600, s / 60 % 60);
-}
-
 /// A cell of a Markdown table.
 std::string cell(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -111,7 +105,7 @@ std::string stage_table(const std::vector<StageRow>& stages) {
     out += fmt::format("| {} | {}{} | ", cell(stage.name), cell(stage.status),
                        done_now ? "" : ", " + cell(stage.action));
     if (stage.usage) {
-      out += fmt::format("{} | {} MB |\n", duration(stage.usage->wall_ms),
+      out += fmt::format("{} | {} MB |\n", duration_text(stage.usage->wall_ms),
                          stage.usage->peak_rss_bytes / 1'000'000);
     } else {
       out += "| |\n";

@@ -12,15 +12,6 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-std::string ticks(double low, double high, bool log = false, bool rounded = true,
-                  std::size_t most = 6) {
-  std::string out;
-  for (const Tick& tick : make_axis(low, high, log, rounded, most).ticks) {
-    out += (out.empty() ? "" : " ") + tick.text;
-  }
-  return out;
-}
-
 Series series(std::vector<double> y, double first = 1) {
   Series s{"a", {}, std::move(y)};
   for (std::size_t i = 0; i < s.y.size(); ++i) s.x.push_back(first + static_cast<double>(i));
@@ -59,40 +50,6 @@ bool well_formed(const std::string& xml) {
 }
 
 BOOST_AUTO_TEST_SUITE(plot)
-
-BOOST_AUTO_TEST_CASE(ticks_are_round_and_written_alike) {
-  BOOST_TEST(ticks(0.12, 2.31) == "0 0.5 1.0 1.5 2.0 2.5");
-  BOOST_TEST(ticks(0.801, 0.8153) == "0.800 0.805 0.810 0.815 0.820");
-  BOOST_TEST(ticks(-3, 3) == "-4 -2 0 2 4");
-  BOOST_TEST(ticks(0, 50'000) == "0 10k 20k 30k 40k 50k");
-  BOOST_TEST(ticks(0, 2.5e6) == "0 0.5M 1.0M 1.5M 2.0M 2.5M");
-  BOOST_TEST(ticks(1e-5, 5e-5) == "1e-05 2e-05 3e-05 4e-05 5e-05");
-  BOOST_TEST(ticks(0, 4e20) == "0 1e+20 2e+20 3e+20 4e+20");
-  BOOST_TEST(ticks(1, 20, false, false) == "5 10 15 20");
-  BOOST_TEST(ticks(3.1, 3.9, false, false, 2) == "3.2 3.4 3.6 3.8");
-}
-
-BOOST_AUTO_TEST_CASE(one_value_and_the_greatest_ones_have_an_axis) {
-  BOOST_TEST(ticks(0.5, 0.5) == "0.45 0.50 0.55");
-  BOOST_TEST(ticks(0, 0) == "-1.0 -0.5 0 0.5 1.0");
-  BOOST_TEST(!ticks(1, 1 + 1e-15).empty());
-  const double greatest = std::numeric_limits<double>::max();
-  make_axis(-greatest, greatest, false, true, 6);  // Comes to an end.
-  make_axis(0, std::numeric_limits<double>::denorm_min(), false, true, 6);
-  make_axis(std::numeric_limits<double>::denorm_min(), greatest, true, true, 6);
-}
-
-BOOST_AUTO_TEST_CASE(logarithms) {
-  BOOST_TEST(ticks(0.013, 2.3, true) == "0.01 0.1 1");
-  BOOST_TEST(ticks(0.21, 0.9, true) == "0.2 0.5 1");
-  BOOST_TEST(ticks(1e-9, 1e3, true).starts_with("1e-09 "));
-  BOOST_TEST(ticks(3, 3, true) == "1 2 5 10");
-  const Axis axis = make_axis(0.01, 100, true, true, 6);
-  BOOST_TEST(std::abs(axis.place(1) - 0.5) < 1e-12);
-  BOOST_TEST(std::isnan(axis.place(0)));
-  BOOST_TEST(std::isnan(axis.place(-1)));
-  BOOST_TEST(std::isnan(axis.place(kInf)));
-}
 
 BOOST_AUTO_TEST_CASE(whole_steps_have_no_halves) {
   const Axis axis = x_axis({series({1, 2, 3})}, false, 6);
@@ -215,7 +172,7 @@ BOOST_AUTO_TEST_CASE(a_million_points_make_a_small_svg) {
   options.height = 400;
   const std::string svg = plot_svg({many}, options);
   BOOST_TEST(svg.size() < 60'000);
-  const Axis y = make_axis(-1, 9, false, true, 8);
+  const Axis y = make_axis(-1, 9, {.rounded = true, .most_ticks = 8});
   BOOST_TEST(y.high == 10);  // The one far out is drawn: it is the highest point of its column.
   BOOST_TEST(svg.find("most 9 at 777777") != std::string::npos);
 }

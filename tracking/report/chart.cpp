@@ -5,7 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "tracking/report/axis.hpp"
+#include "tracking/axis.hpp"
 #include "tracking/report/words.hpp"
 
 namespace cifarpipe::report {
@@ -55,32 +55,34 @@ Frame frame_of(const Chart& chart) {
   if (x.empty()) x = {0, 1};
   if (y.empty()) y = {0, 1};
   Frame frame;
-  frame.x = linear_axis(x.low, x.high, 6, whole);
+  frame.x = make_axis(x.low, x.high, {.whole = whole, .most_ticks = 7});
   constexpr double kDecades = 100;
   if (!chart.percent && y.low > 0 && y.high / y.low >= kDecades) {
-    frame.y = log_axis(y.low / 1.1, y.high * 1.1);
+    frame.y = make_axis(y.low / 1.1, y.high * 1.1, {.log = true, .most_ticks = 7});
     return frame;
   }
   const double margin = 0.05 * (y.high - y.low);
   const double floor = y.low >= 0 ? 0 : -std::numeric_limits<double>::infinity();
   const double ceiling = chart.percent && y.high <= 1 ? 1 : std::numeric_limits<double>::infinity();
-  frame.y = linear_axis(std::max(y.low - margin, floor), std::min(y.high + margin, ceiling), 5);
+  frame.y = make_axis(std::max(y.low - margin, floor), std::min(y.high + margin, ceiling),
+                      {.percent = chart.percent, .most_ticks = 6});
   return frame;
 }
 
 Markup grid(const Chart& chart, const Frame& frame) {
   Markup out;
-  for (const double tick : frame.y.ticks) {
+  for (const Tick& tick : frame.y.ticks) {
     out += html(R"(<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>)", kLeft,
-                kWidth - kRight, frame.down(tick), frame.down(tick));
+                kWidth - kRight, frame.down(tick.at), frame.down(tick.at));
     out += html(R"(<text class="tick" text-anchor="end" x="{}" y="{:.1f}">{}</text>)", kLeft - 7,
-                frame.down(tick) + 4, frame.y.text(tick, chart.percent));
+                frame.down(tick.at) + 4, tick.text);
   }
-  for (const double tick : frame.x.ticks) {
+  for (const Tick& tick : frame.x.ticks) {
     out += html(R"(<line class="notch" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>)",
-                frame.across(tick), frame.across(tick), kHeight - kBottom, kHeight - kBottom + 4);
+                frame.across(tick.at), frame.across(tick.at), kHeight - kBottom,
+                kHeight - kBottom + 4);
     out += html(R"(<text class="tick" text-anchor="middle" x="{:.1f}" y="{}">{}</text>)",
-                frame.across(tick), kHeight - kBottom + 17, frame.x.text(tick));
+                frame.across(tick.at), kHeight - kBottom + 17, tick.text);
   }
   out += html(R"(<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>)", kLeft, kWidth - kRight,
               kHeight - kBottom, kHeight - kBottom);

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "tracking/quantities.hpp"
 #include "tracking/report/csv.hpp"
 #include "tracking/report/summary.hpp"
 #include "tracking/report/words.hpp"
@@ -227,8 +228,9 @@ Markup cells_table(const std::vector<RunData>& cells, const std::vector<std::str
                    : Markup{"<td class=\"num\">–</td>"};
     }
     const std::string status(to_string(cells[r].row.record.status));
-    row += html("<td><span class=\"pill {}\">{}</span></td>{}", status_class(status), status,
-                number_cell(static_cast<double>(cells[r].took_ms()), duration(cells[r].took_ms())));
+    row += html(
+        "<td><span class=\"pill {}\">{}</span></td>{}", status_class(status), status,
+        number_cell(static_cast<double>(cells[r].took_ms()), duration_text(cells[r].took_ms())));
     rows += html("<tr>{}</tr>\n", row);
   }
   return scrolling(

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "tracking/quantities.hpp"
 #include "tracking/report/judgement.hpp"
 #include "tracking/report/sections.hpp"
 #include "tracking/report/words.hpp"
@@ -123,7 +124,8 @@ Markup digests(const RunData& run) {
       rows += html(
           "<tr><th scope=\"row\">{}.{}</th><td class=\"num\">{}</td><td class=\"num\">{}"
           "</td><td class=\"mono\">{}</td></tr>\n",
-          stage.row.name, port.port, port.files.size(), amount(bytes), combined_digest(port.files));
+          stage.row.name, port.port, port.files.size(), bytes_text(bytes),
+          combined_digest(port.files));
     }
   }
   if (rows.empty()) return {};

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tracking/report/axis.hpp"
 #include "tracking/report/judgement.hpp"
 #include "tracking/report/words.hpp"
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "pipeline/digest.hpp"
+#include "tracking/quantities.hpp"
 #include "tracking/report/assets.hpp"
 #include "tracking/report/comparison.hpp"
 #include "tracking/report/curves.hpp"
@@ -135,7 +136,7 @@ std::string write_report(const Source& source, const std::vector<std::string>& i
              "<footer>Written by cifarpipe {} on {}.</footer>\n<script>{}</script>\n</body>\n"
              "</html>\n",
              policy(), version, title, Markup{std::string(kStyle)}, body, version,
-             moment(source.now_ms), Markup{std::string(kScript)})
+             time_text(source.now_ms), Markup{std::string(kScript)})
       .html;
 }
 

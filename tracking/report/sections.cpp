@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "pipeline/provenance.hpp"
+#include "tracking/quantities.hpp"
 #include "tracking/report/words.hpp"
 
 namespace cifarpipe::report {
@@ -37,13 +38,11 @@ Markup stage_row(const StageData& stage, std::int64_t longest) {
       "<tr><th scope=\"row\">{}</th><td>{}</td><td><span class=\"pill {}\">{}</span></td>"
       "<td class=\"wide\">{}</td>{}{}{}{}</tr>\n",
       row.name, row.action, status_class(row.status), row.status, bar,
-      cell(used ? used->wall_ms : 0, used ? duration(used->wall_ms) : ""),
-      cell(used ? used->cpu_ms : 0, used ? duration(used->cpu_ms) : ""),
-      cell(used ? used->peak_rss_bytes : 0,
-           used ? amount(static_cast<std::uint64_t>(used->peak_rss_bytes)) : ""),
-      stage.row.outputs.empty()
-          ? Markup{"<td></td>"}
-          : number_cell(static_cast<double>(bytes), amount(static_cast<std::uint64_t>(bytes))));
+      cell(used ? used->wall_ms : 0, used ? duration_text(used->wall_ms) : ""),
+      cell(used ? used->cpu_ms : 0, used ? duration_text(used->cpu_ms) : ""),
+      cell(used ? used->peak_rss_bytes : 0, used ? bytes_text(used->peak_rss_bytes) : ""),
+      stage.row.outputs.empty() ? Markup{"<td></td>"}
+                                : number_cell(static_cast<double>(bytes), bytes_text(bytes)));
 }
 
 Markup attempts_table(const RunData& run) {
@@ -55,8 +54,8 @@ Markup attempts_table(const RunData& run) {
       rows += html(
           "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td>{}</td><td>{}</td>"
           "<td class=\"num\">{}</td><td>{}</td></tr>\n",
-          stage.row.name, a.number, a.status.empty() ? "unknown" : a.status, moment(a.start_ms),
-          a.end_ms > 0 ? duration(a.end_ms - a.start_ms) : "",
+          stage.row.name, a.number, a.status.empty() ? "unknown" : a.status, time_text(a.start_ms),
+          a.end_ms > 0 ? duration_text(a.end_ms - a.start_ms) : "",
           a.from_attempt > 0 ? fmt::format("from the checkpoint of attempt {}", a.from_attempt)
                              : "from the beginning");
     }
@@ -126,9 +125,10 @@ Markup files_section(const RunData& run) {
       for (const FileDigest& file : port.files) {
         ++count;
         if (++shown > kMostFiles) continue;
-        rows += html("<tr><td>{}.{}</td><td>{}</td>{}<td class=\"mono\">{}</td></tr>\n",
-                     stage.row.name, port.port, file.path,
-                     number_cell(static_cast<double>(file.size), amount(file.size)), file.sha256);
+        rows +=
+            html("<tr><td>{}.{}</td><td>{}</td>{}<td class=\"mono\">{}</td></tr>\n", stage.row.name,
+                 port.port, file.path,
+                 number_cell(static_cast<double>(file.size), bytes_text(file.size)), file.sha256);
       }
       if (shown > kMostFiles) {
         rows += html("<tr><td>{}.{}</td><td>and {} more</td><td></td><td></td></tr>\n",
@@ -169,8 +169,7 @@ Markup environment_section(const RunData& run) {
     const std::string group = group_of(key);
     const bool of_stage = group == "plugin" || group == "seed" || group == "numerics";
     if (key == "memory_bytes") {
-      machine.emplace_back(
-          "memory", amount(static_cast<std::uint64_t>(std::strtoull(value.c_str(), nullptr, 10))));
+      machine.emplace_back("memory", bytes_text(std::strtoll(value.c_str(), nullptr, 10)));
     } else {
       (of_stage ? stages : machine).emplace_back(key, value);
     }

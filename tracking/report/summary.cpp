@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "tracking/quantities.hpp"
 #include "tracking/report/csv.hpp"
 #include "tracking/report/words.hpp"
 
@@ -51,7 +52,7 @@ void add_training(const RunData& run, const StageData& stage, std::vector<Markup
   }
   if (const auto* speed = run.metric(name + "/images_per_second"); speed != nullptr) {
     const std::string detail =
-        stage.row.usage ? duration(stage.row.usage->wall_ms) + " of training" : "";
+        stage.row.usage ? duration_text(stage.row.usage->wall_ms) + " of training" : "";
     tiles.push_back(tile(name + " images a second", compact(speed->last), detail));
   }
 }
@@ -75,8 +76,8 @@ Markup time_tile(const RunData& run) {
   for (const StageData& stage : run.stages) {
     if (stage.row.usage && stage.row.action == "run") processor += stage.row.usage->cpu_ms;
   }
-  return tile("time", duration(run.took_ms()),
-              processor > 0 ? duration(processor) + " of processors" : "");
+  return tile("time", duration_text(run.took_ms()),
+              processor > 0 ? duration_text(processor) + " of processors" : "");
 }
 
 /// "6ae2a62 on main, with changes"
@@ -145,8 +146,8 @@ Markup run_head(const RunData& run, bool alone) {
   const auto add = [&](std::string_view text) {
     if (!text.empty()) line += html("<span>{}</span>", text);
   };
-  add(moment(record.start_ms));
-  add((record.status == RunStatus::running ? "for " : "took ") + duration(run.took_ms()) +
+  add(time_text(record.start_ms));
+  add((record.status == RunStatus::running ? "for " : "took ") + duration_text(run.took_ms()) +
       (record.attempt > 1 ? fmt::format(" with {} attempts", record.attempt) : ""));
   add(commit_text(run));
   add(machine_text(run));

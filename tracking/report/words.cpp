@@ -1,10 +1,8 @@
 #include "tracking/report/words.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <cmath>
-#include <ctime>
 
 namespace cifarpipe::report {
 namespace {
@@ -48,27 +46,6 @@ std::string compact(double value) {
   if (std::abs(value) >= 1e6) return fmt::format("{:.3g} M", value / 1e6);
   if (std::abs(value) >= 1e4) return fmt::format("{:.3g} k", value / 1e3);
   return fmt::format("{:.4g}", value);
-}
-
-std::string duration(std::int64_t ms) {
-  const std::int64_t s = ms / 1000;
-  if (ms < 0) return "0 s";
-  if (ms < 10'000) return fmt::format("{:.2f} s", static_cast<double>(ms) / 1000);
-  if (s < 60) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000);
-  if (s < 3600) return fmt::format("{} min {:02} s", s / 60, s % 60);
-  return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
-}
-
-std::string amount(std::uint64_t bytes) {
-  const auto value = static_cast<double>(bytes);
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  if (value < 1e6) return fmt::format("{:.1f} kB", value / 1e3);
-  if (value < 1e9) return fmt::format("{:.1f} MB", value / 1e6);
-  return fmt::format("{:.2f} GB", value / 1e9);
-}
-
-std::string moment(std::int64_t ms) {
-  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
 }
 
 std::string counted(std::int64_t count, std::string_view singular, std::string_view plural) {

@@ -1,4 +1,4 @@
-// Numbers, times and amounts as a report says them. Values only: any thread.
+// Numbers and metrics as a report says them. Values only: any thread.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,6 @@ std::string percent(double fraction, int decimals = 2);
 std::string grouped(std::int64_t value);
 /// 1528856 → "1.53 M"
 std::string compact(double value);
-/// "0.48 s", "9 min 25 s", "2 h 05 min"
-std::string duration(std::int64_t ms);
-/// "949.7 MB", in powers of ten.
-std::string amount(std::uint64_t bytes);
-/// "2026-11-25 23:00:42 UTC"
-std::string moment(std::int64_t ms);
 /// "1 image", "2 images"
 std::string counted(std::int64_t count, std::string_view singular, std::string_view plural);
 

@@ -1,0 +1,17 @@
+// Times and amounts as people read them: in tables, in progress, in reports and on MLflow's pages.
+// Values only: any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace cifarpipe {
+
+/// "485 ms", "9.4 s", "9 min 25 s", "2 h 05 min"; nothing negative.
+std::string duration_text(std::int64_t ms);
+/// "812 kB", "950 MB", "1.25 GB": powers of ten.
+std::string bytes_text(std::int64_t bytes);
+/// "2026-11-23 14:02:33 UTC", of milliseconds since 1970.
+std::string time_text(std::int64_t ms);
+
+}  // namespace cifarpipe
