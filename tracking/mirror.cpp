@@ -69,7 +69,7 @@ std::optional<Lock> Mirror::lock(const std::string& run_id) {
   const auto end = std::chrono::steady_clock::now() + options_.wait;
   for (;;) {
     if (auto lock = Lock::try_lock(file)) return lock;
-    if (std::chrono::steady_clock::now() >= end) return std::nullopt;
+    if (client_.stopped() || std::chrono::steady_clock::now() >= end) return std::nullopt;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 }

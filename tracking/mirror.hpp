@@ -53,9 +53,10 @@ class Mirror {
   /// All borrowed. `db` is the mirror's own connection, or the caller's on the same thread.
   Mirror(Database& db, const Store& store, mlflow::Client& client, MirrorOptions options = {});
 
-  /// One run, its parents as far as it needs them. False: another process is sending it. Throws
-  /// mlflow::CallError if the server is unreachable, denies, or the client was stopped; what it
-  /// refuses for good is parked, and the rest goes on.
+  /// One run, its parents as far as it needs them. False: another process is sending it (or the
+  /// client was stopped while that was waited for). Throws mlflow::CallError if the server is
+  /// unreachable, denies, or the client was stopped; what it refuses for good is parked, and the
+  /// rest goes on.
   bool bring(const std::string& run_id);
   /// Whether its row has an end and all its points may go: nothing of it changes by itself any
   /// more.

@@ -217,6 +217,19 @@ BOOST_AUTO_TEST_CASE(refused_by_the_servers_guards) {  // 5, 6
   BOOST_TEST(f.tries() == 3u);
 }
 
+BOOST_AUTO_TEST_CASE(a_throttling_server_is_asked_again_what_it_can) {  // 7, 10
+  FakeOptions options;
+  options.workspaces = true;
+  FakeMlflow server(options);
+  Settings settings = quick_settings(server.uri());
+  settings.workspace = "team";
+  server.fail({Kind::answer, "/version", 1, plain(429)});
+  server.fail({Kind::answer, "server-info", 2, plain(429)});
+  Client client(settings);
+  BOOST_TEST(client.server().workspaces);
+  BOOST_TEST(server.count("server-info") == 3u);
+}
+
 BOOST_AUTO_TEST_CASE(workspaces) {  // 10
   FakeOptions options;
   Settings settings;

@@ -242,7 +242,14 @@ void ArtifactPlaces::by_page_upload(const std::string& path, const Payload& payl
                                 path, payload);
   // A form's type would make the server parse the bytes.
   request.headers = {"Content-Type: application/octet-stream", "Expect:"};
-  state_.caller.exchange(what_, request);
+  try {
+    state_.caller.exchange(what_, request, false);
+  } catch (const CallError& error) {
+    // MLflow's own words for "this server cannot": another try finds the same.
+    if (error.status() != 500 && error.failure() != Failure::unsupported) throw;
+    state_.caller.refuse(what_,
+                         fmt::format("{}, and its pages do not take files either; {}", why, way));
+  }
 }
 
 std::vector<std::string> signed_headers(const json& credential) {

@@ -93,9 +93,13 @@ Response Caller::probe(const std::string& path, double timeout_s) {
   Request request;
   request.url = url(path);
   request.timeout_s = std::min(timeout_s, settings_.request_timeout_s);
-  Response response = http_.send(request);
-  if (response.stopped) stop("asking for its version");
-  return response;
+  for (int repeats = 0;; ++repeats) {
+    Response response = http_.send(request);
+    const bool throttled = response.problem.empty() && response.status == 429;
+    if (!response.stopped && throttled && again(response, false, true, repeats)) continue;
+    if (response.stopped) stop("asking for its version");
+    return response;
+  }
 }
 
 Response Caller::attempt(const std::string& what, const Request& request, bool repeat,

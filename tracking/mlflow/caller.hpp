@@ -33,7 +33,8 @@ class Caller {
   nlohmann::json json(const Call& call, const std::string& body);
   /// Any request, say of a file: a 2xx answer or CallError.
   Response exchange(const std::string& what, const Request& request, bool repeat = true);
-  /// One try, nothing thrown but Failure::stopped: for those who ask what a server is.
+  /// One try (more only of a server that throttles), nothing thrown but Failure::stopped: for those
+  /// who ask what a server is.
   Response probe(const std::string& path, double timeout_s);
 
   std::string url(const std::string& path, const Pairs& query = {}) const;

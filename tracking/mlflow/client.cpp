@@ -5,6 +5,7 @@
 
 #include "tracking/mlflow/client_state.hpp"
 #include "tracking/mlflow/names.hpp"
+#include "tracking/mlflow/retry.hpp"
 #include "tracking/mlflow/text.hpp"
 
 namespace cifarpipe::mlflow {
@@ -44,6 +45,10 @@ Client::Client(Settings settings, const std::atomic<bool>* stop)
 
 Client::~Client() = default;
 
+bool Client::stopped() const {
+  return state_->caller.http().stopped();
+}
+
 const Server& Client::server() {
   return state_->known();
 }
@@ -67,7 +72,9 @@ const Server& ClientState::known() {
   if (result.version.empty() || version_at_least(result.version, 3, 10)) {
     request.url = caller.url("/api/3.0/mlflow/server-info");
     const Response info = caller.probe("/api/3.0/mlflow/server-info", kProbeTimeoutS);
-    if (!info.problem.empty() || info.status >= 500) caller.fail(what, request, info);
+    if (!info.problem.empty() || worth_repeating(info.status) || info.status >= 500) {
+      caller.fail(what, request, info);
+    }
     const auto answer = info.status == 200 ? parsed(info.body) : std::nullopt;
     if (answer) {
       result.workspaces = text_of(*answer, "workspaces_enabled") == "true";

@@ -110,6 +110,8 @@ class Client {
   /// `stop`, if given, is looked at while waiting too: once true, calls end with Failure::stopped
   /// within about 0.2 s. Borrowed. No request is made yet.
   explicit Client(Settings settings, const std::atomic<bool>* stop = nullptr);
+  /// Whether the stop flag is set: for those who wait for something else than a server.
+  bool stopped() const;
   ~Client();
   Client(const Client&) = delete;
 
