@@ -10,8 +10,8 @@ build_packages=(
 )
 # shellcheck disable=SC2034  # read by scripts/test
 test_packages=(
-  'clang-format-14|clang-format' 'clang-tidy-14|clang-tidy' jq libboost-test-dev procps python3
-  shellcheck sqlite3 strace
+  'clang-format-14|clang-format' 'clang-tidy-14|clang-tidy' jq libboost-test-dev openssl
+  procps python3 shellcheck sqlite3 strace
 )
 
 # install_packages NAME...: nothing but one dpkg-query when all are there.

@@ -28,11 +28,11 @@ has_test_modules() {
 # in an environment of its own, build/mlflow-VERSION: about 1 GB, a minute or two. Tests that need
 # one say where they looked; only quick builds may do without.
 find_mlflow() {
-  local version=$1 folder=$root/build/mlflow-$1 wanted=mlflow==3.17.2
+  local version=$1 folder=$root/build/mlflow-$1 wanted='mlflow[auth]==3.17.2'
   local -a usable=() also=(onnx onnxruntime)
   # The older series import names that SQLAlchemy has no more.
-  [[ $version != 3.17 ]] && wanted="mlflow~=$1.0" && also+=('sqlalchemy<2.1')
-  [[ -e $folder/.ready && -x $folder/bin/mlflow ]] && return 0
+  [[ $version != 3.17 ]] && wanted="mlflow[auth]~=$1.0" && also+=('sqlalchemy<2.1')
+  [[ -x $folder/bin/mlflow && $(cat "$folder/.ready" 2>/dev/null) == "$wanted" ]] && return 0
   find_usable_pythons
   if ((${#usable[@]} == 0)); then
     install_packages python3-venv

@@ -24,7 +24,7 @@ from harness import ROOT
 
 HOME = pathlib.Path(os.environ.get("CIFARPIPE_MLFLOW", ROOT / "build/mlflow-3.17"))
 # What uvicorn and gunicorn (before 3.3) say when they listen.
-LISTENING = re.compile(rb"(?:Uvicorn running on|Listening at:) (http://\S+)")
+LISTENING = re.compile(rb"(?:Uvicorn running on|Listening at:) (https?://\S+)")
 # No variable of whoever runs the tests may reach the program or the server.
 for name in [n for n in os.environ if n.startswith("MLFLOW_")]:
     del os.environ[name]
@@ -56,12 +56,12 @@ def environment(**extra):
 class Process:
     """A program of MLflow that listens somewhere, in a process group of its own."""
 
-    def __init__(self, command, folder, log):
+    def __init__(self, command, folder, log, env=None):
         self.log = log
         with open(log, "ab") as out:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *map(str, command)], cwd=folder,
-                env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                env=environment(**(env or {})), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 start_new_session=True)
 
     def wait_for(self, found, timeout=180):
@@ -94,9 +94,9 @@ class Process:
         self.kill()
 
 
-def is_well(url, path="/health"):
+def is_well(url, path="/health", context=None):
     try:
-        with urllib.request.urlopen(url + path, timeout=5) as answer:
+        with urllib.request.urlopen(url + path, timeout=5, context=context) as answer:
             return answer.status == 200
     except OSError:
         return False
@@ -104,11 +104,13 @@ def is_well(url, path="/health"):
 
 class Server:
     """An MLflow server with a database and artifacts of its own; removed on leaving the `with`
-    block. `url` stays the same over restarts."""
+    block. `url` stays the same over restarts. `context`: for https, how to reach it; `headers`:
+    what its `look` sends along."""
 
-    def __init__(self, prefix="", options=()):
+    def __init__(self, prefix="", options=(), env=None, context=None, headers=None):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="cifarpipe-mlflow-"))
         self.prefix, self.options, self.port = prefix, list(options), 0
+        self.env, self.context, self.headers = env, context, headers or {}
         self.started = 0
         self.start()
 
@@ -128,12 +130,12 @@ class Server:
                    "--artifacts-destination", self.dir / "artifacts", *self.options]
         if self.prefix:
             command += ["--static-prefix", self.prefix]
-        self.process = Process(command, self.dir, log)
+        self.process = Process(command, self.dir, log, self.env)
         said = self.process.wait_for(lambda: LISTENING.search(log.read_bytes()))
-        address = said[1].decode().rstrip("/")
-        self.port = urllib.parse.urlsplit(address).port
-        self.url = f"http://127.0.0.1:{self.port}{self.prefix}"
-        self.process.wait_for(lambda: is_well(self.url))
+        address = urllib.parse.urlsplit(said[1].decode().rstrip("/"))
+        self.port = address.port
+        self.url = f"{address.scheme}://127.0.0.1:{self.port}{self.prefix}"
+        self.process.wait_for(lambda: is_well(self.url, context=self.context))
 
     def kill(self):
         self.process.kill()
@@ -153,23 +155,27 @@ class Server:
 
     @property
     def look(self):
-        return Look(self.url)
+        return Look(self.url, self.context, self.headers)
 
 
 class Look:
     """Reads a server. Every method asks anew."""
 
-    def __init__(self, url):
-        self.url = url
+    def __init__(self, url, context=None, headers=None):
+        self.url, self.context, self.headers = url, context, headers or {}
+
+    def open(self, url, data=None, method=None):
+        """The answer to a request, whole."""
+        request = urllib.request.Request(url, data, self.headers, method=method)
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=60, context=self.context) as answer:
+            return answer.read()
 
     def call(self, path, body=None, method=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, method=method)
-        if data is not None:
-            request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                text = answer.read()
+            text = self.open(self.url + path, data, method)
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{path}: {error.code} {error.read()[:500]}") from None
         return json.loads(text or b"{}")
@@ -276,8 +282,7 @@ class Run:
     def read(self, path):
         url = f"{self.look.url}/get-artifact?" + urllib.parse.urlencode(
             {"run_uuid": self.id, "path": path})
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return answer.read()
+        return self.look.open(url)
 
     def children(self):
         return [r for r in self.look.runs() if r.tags.get("mlflow.parentRunId") == self.id]
