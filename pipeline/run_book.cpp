@@ -225,7 +225,9 @@ NewRun RunBook::new_row(const Entry& entry) const {
     }
     row.params.emplace_back("pipeline.seed", static_cast<std::int64_t>(cell.seed));
   }
-  row.folder = (store_.root() / RunFolder::folder_name(row.start_ms, row.name, row.id)).string();
+  // The names of folders are texts of the store as well.
+  const std::string shown = options_.secrets.redacted(row.name);
+  row.folder = (store_.root() / RunFolder::folder_name(row.start_ms, shown, row.id)).string();
   return row;
 }
 
@@ -269,11 +271,16 @@ void RunBook::write_folder(Entry& entry) const {
     facts[name] = options_.secrets.redacted_value(name, value);
   }
   const nlohmann::ordered_json run = {
-      {"id", entry.record.id},           {"name", entry.record.name},
-      {"experiment", entry.experiment},  {"parent", entry.record.parent_id},
-      {"identity", entry.identity},      {"forced", entry.forced},
-      {"attempt", entry.record.attempt}, {"start", entry.record.start_ms},
-      {"command", options_.command},     {"facts", facts},
+      {"id", entry.record.id},
+      {"name", entry.record.name},
+      {"experiment", entry.record.experiment},
+      {"parent", entry.record.parent_id},
+      {"identity", entry.identity},
+      {"forced", entry.forced},
+      {"attempt", entry.record.attempt},
+      {"start", entry.record.start_ms},
+      {"command", options_.command},
+      {"facts", facts},
   };
   entry.folder.write("run.json",
                      run.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");

@@ -172,8 +172,9 @@ RunRecord SqliteRecorder::create_run(const NewRun& run) {
       "INSERT INTO run (id, name, experiment, parent_id, cell, identity, forced, folder, "
       "command, note, status, attempt, start_ms, message) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', 1, ?, '')")
-      .with(run.id, name, run.experiment, run.parent_id, run.cell, run.identity, run.forced,
-            run.folder, secrets_.redacted(run.command), secrets_.redacted(run.note), run.start_ms)
+      .with(run.id, name, secrets_.redacted(run.experiment), run.parent_id, run.cell, run.identity,
+            run.forced, run.folder, secrets_.redacted(run.command), secrets_.redacted(run.note),
+            run.start_ms)
       .run();
   put_params(run);
   put_tags(run.id, run.tags);
@@ -202,7 +203,8 @@ void SqliteRecorder::set_fact(const std::string& run_id, const std::string& key,
 
 void SqliteRecorder::put_tags(const std::string& id,
                               const std::vector<std::pair<std::string, std::string>>& tags) {
-  for (const auto& [key, value] : tags) {
+  for (const auto& [name, value] : tags) {
+    const std::string key = secrets_.redacted(name);
     if (value.empty()) {  // `k=` takes a tag away.
       prepared("DELETE FROM run_tag WHERE run_id = ? AND key = ?").with(id, key).run();
     } else {

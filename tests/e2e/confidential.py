@@ -51,7 +51,7 @@ class Confidential(unittest.TestCase):
                     content = f.read()
                 at = content.find(b"needle")
                 self.assertEqual(at, -1, f"{path}: {content[max(0, at - 60):at + 60]}")
-                self.assertNotIn("needle", name)
+                self.assertNotIn("needle", path)
                 files += 1
         self.assertGreater(files, 5)
 
@@ -77,6 +77,18 @@ class Confidential(unittest.TestCase):
                      ["runs", "list", "--json"], ["config", file], ["config", file, "--origin"],
                      ["plan", file], ["plan", file, "--json"], ["check", file]):
             self.command(*look, expect=0)
+        self.check_nothing_leaked()
+
+    def test_names(self):
+        file = self.store.write("p.toml", PIPELINE)
+        self.command("run", file, "--name", f"with {ENVIRONMENT}", "--set",
+                     f"pipeline.name={ENVIRONMENT}", "--tag", f"{ENVIRONMENT}=1", expect=0)
+        self.command("runs", "tag", "latest", f"{ENVIRONMENT}-too=x", expect=0)
+        self.command("runs", "list", expect=0)
+        self.command("runs", "show", "latest", expect=0)
+        self.assertNotIn("needle", os.readlink(self.store.runs / "latest"))
+        self.command("check", file, "--set", "tracking.mlflow.uri=joe:needle@127.0.0.1:5000",
+                     expect=2)
         self.check_nothing_leaked()
 
     def test_failing_and_the_way_on(self):
