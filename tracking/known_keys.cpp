@@ -19,6 +19,12 @@ bool StoreKeys::has(RunField::Of of, const std::string& key) {
     Statement row(db_, std::string("SELECT 1 FROM ") + table_of(of) + " WHERE key = ? LIMIT 1");
     return row.with(key).step();
   }
+  if (key.starts_with("system/")) {
+    Statement row(db_,
+                  "SELECT 1 FROM run_point_summary JOIN metric ON metric.id = metric_id "
+                  "WHERE name = ? LIMIT 1");
+    return row.with(key).step();
+  }
   const std::size_t slash = key.find('/');
   if (slash == std::string::npos) return false;
   Statement metric(db_, "SELECT id FROM metric WHERE name = ?");
@@ -41,8 +47,8 @@ std::vector<std::string> StoreKeys::candidates(RunField::Of of) {
   if (of != RunField::Of::metric) {
     return texts(std::string("SELECT DISTINCT key FROM ") + table_of(of) + " ORDER BY key");
   }
-  std::vector<std::string> out;
-  const auto metrics = texts("SELECT name FROM metric ORDER BY id");
+  std::vector<std::string> out = texts("SELECT name FROM metric WHERE name LIKE 'system/%'");
+  const auto metrics = texts("SELECT name FROM metric WHERE name NOT LIKE 'system/%' ORDER BY id");
   for (const std::string& stage : texts("SELECT DISTINCT name FROM run_stage ORDER BY name")) {
     for (const std::string& metric : metrics) out.push_back(stage + "/" + metric);
   }

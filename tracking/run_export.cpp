@@ -37,10 +37,20 @@ void each_point(RunQueries& queries, const std::string& id,
                  "JOIN job ON job.key = run_stage.key AND job.generation = run_stage.generation "
                  "JOIN point ON point.job_id = job.id JOIN metric ON metric.id = metric_id "
                  "WHERE run_id = ? ORDER BY run_stage.position, metric.id, attempt, sequence");
+  Statement samples(
+      queries.database(),
+      "SELECT name, step, time_ms, value, kind FROM run_point "
+      "JOIN metric ON metric.id = metric_id WHERE run_id = ? ORDER BY metric_id, step");
   rows.with(id);
   while (rows.step()) {
     use({rows.text(0), rows.integer(1), rows.integer(2), stored_value(rows, 3, 4), rows.integer(5),
          rows.integer(6) != 0});
+  }
+  // Of the run as a whole: a resumed one goes on counting, so that they are of no attempt.
+  samples.with(id);
+  while (samples.step()) {
+    use({samples.text(0), samples.integer(1), samples.integer(2), stored_value(samples, 3, 4), 0,
+         false});
   }
 }
 

@@ -111,6 +111,12 @@ class Compiler {
   void metric_rows(const RunField& field) {
     const std::size_t slash = field.key.find('/');
     const bool any = field.part == RunField::Part::any;
+    if (field.key.starts_with("system/")) {
+      add(any ? "FROM run_point AS m" : "FROM run_point_summary AS m");
+      add(" WHERE m.run_id = run.id AND m.metric_id = (SELECT id FROM metric WHERE name = ");
+      bind(field.key);
+      return add(")");
+    }
     add("FROM run_stage AS s JOIN job AS j ON j.key = s.key AND j.generation = s.generation JOIN ");
     add(any ? "point AS m ON m.job_id = j.id AND m.superseded = 0 AND m.metric_id = "
             : "metric_summary AS m ON m.job_id = j.id AND m.metric_id = ");

@@ -2,6 +2,7 @@
 """System metrics of whole runs: there, soon, counted on by a resumed run, and absent where they are
 switched off. With the driver's library of a machine that has GPUs, those too."""
 
+import json
 import os
 import pathlib
 import signal
@@ -112,6 +113,18 @@ class SystemMetrics(unittest.TestCase):
         wrong = self.run_(SLOW % 25, "--new-run", expect=2,
                           env={"MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "often"})
         self.assertIn("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL is 'often'", wrong.err)
+
+    def test_they_are_metrics_like_others(self):
+        self.run_(SLOW % 25, *OFTEN)
+        listed = self.store.run("runs", "list", "--where", f"{MEMORY} > 1 and {MEMORY}.points > 2",
+                                "--columns", f"{MEMORY}.max", "--csv", expect=0).out.splitlines()
+        self.assertGreater(float(listed[1].split(",")[-1]), 1)
+        self.assertEqual(self.store.json("runs", "list", "--where", f"{MEMORY}.any < 0"), [])
+        self.assertIn("│", self.store.run("runs", "plot", "latest", MEMORY, expect=0).out)
+        wrong = self.store.run("runs", "plot", "latest", MEMORY + "s", expect=2)
+        self.assertIn(f"did you mean '{MEMORY}'?", wrong.err)
+        run = json.loads(self.store.run("runs", "export", "latest", expect=0).out)["runs"][0]
+        self.assertEqual([point[0] for point in run["points"][MEMORY]], self.steps())
 
     def test_each_cell_and_the_sweep(self):
         self.run_(SLOW % 25 + "[matrix]\npipeline.seed = [1, 2]\n", *OFTEN, "--slots", "2")
