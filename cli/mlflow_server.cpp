@@ -62,19 +62,15 @@ std::string reached_at(const std::string& host) {
   return host == "0.0.0.0" ? "127.0.0.1" : host == "::" ? "::1" : host;
 }
 
-/// What the server's environment is: ours, without what steers a client or counts its users.
+/// What the server's environment is: nothing in it counts its users.
 std::vector<std::string> server_environment(const fs::path& program) {
-  std::vector<std::string> out;
-  std::string path = program.parent_path().string();  // It starts uvicorn, which is beside it.
-  for (char** v = environ; *v != nullptr; ++v) {
-    const std::string_view variable = *v;
-    if (variable.starts_with("PATH=")) {
-      path += ":" + std::string(variable.substr(5));
-    } else if (!variable.starts_with("MLFLOW_") && !variable.starts_with("_MLFLOW_")) {
-      out.emplace_back(variable);
-    }
+  std::vector<std::string> out = environment_without_mlflow();
+  std::string path = "PATH=" + program.parent_path().string();  // With uvicorn, which it starts.
+  for (const std::string& variable : out) {
+    if (variable.starts_with("PATH=")) path += ":" + variable.substr(5);
   }
-  out.push_back("PATH=" + path);
+  std::erase_if(out, [](const std::string& variable) { return variable.starts_with("PATH="); });
+  out.push_back(path);
   // Jobs are for evaluations of language models: three times the processes, for nothing here.
   for (const char* setting : {"MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true",
                               "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false"}) {
@@ -114,6 +110,17 @@ std::string how_it_ended(int status) {
 }
 
 }  // namespace
+
+std::vector<std::string> environment_without_mlflow() {
+  std::vector<std::string> out;
+  for (char** v = environ; *v != nullptr; ++v) {
+    const std::string_view variable = *v;
+    if (!variable.starts_with("MLFLOW_") && !variable.starts_with("_MLFLOW_")) {
+      out.emplace_back(variable);
+    }
+  }
+  return out;
+}
 
 SignalQueue::SignalQueue() {
   const sigset_t signals = watched();

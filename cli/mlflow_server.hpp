@@ -22,6 +22,10 @@ class SignalQueue {
   static bool asks_to_stop(int signal);
 };
 
+/// The variables of this process but for MLflow's: a server of our own, and what speaks to it, are
+/// steered by none of them.
+std::vector<std::string> environment_without_mlflow();
+
 /// The program in PATH, else in `.venv/bin` of one of these folders; empty if there is none.
 std::filesystem::path find_mlflow(const std::vector<std::filesystem::path>& folders);
 

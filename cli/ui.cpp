@@ -46,12 +46,16 @@ pid_t start(std::vector<std::string> arguments, bool quiet) {
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  std::vector<std::string> environment = environment_without_mlflow();
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
+  std::vector<char*> variables;
+  for (std::string& variable : environment) variables.push_back(variable.data());
+  variables.push_back(nullptr);
   pid_t pid = -1;
   const int error =
-      posix_spawnp(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+      posix_spawnp(&pid, pointers[0], &actions, &attributes, pointers.data(), variables.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   return error == 0 ? pid : -1;

@@ -124,20 +124,22 @@ std::string without_place(const std::string& name, const std::string& value) {
   return name.starts_with("data.") ? value.substr(0, value.find(' ')) : value;
 }
 
-bool is_about_git_or_files(const std::string& name) {
-  return name.starts_with("git.") || name.starts_with("input.");
+/// Facts that say nothing of the environment: the state that is laid out again, and where runs are
+/// mirrored to, which a reproduction is not.
+bool is_no_circumstance(const std::string& name) {
+  return name.starts_with("git.") || name.starts_with("input.") || name.starts_with("mlflow.");
 }
 
 void add_facts(const RunOutcome& before, const RunOutcome& now, std::vector<Circumstance>& out) {
   for (const auto& [name, value] : before.facts) {
-    if (is_about_git_or_files(name)) continue;
+    if (is_no_circumstance(name)) continue;
     const std::string* other = value_of(now.facts, name);
     const std::string a = without_place(name, value);
     const std::string b = other == nullptr ? "" : without_place(name, *other);
     if (a != b) out.push_back({name, a, b});
   }
   for (const auto& [name, value] : now.facts) {
-    if (is_about_git_or_files(name) || value_of(before.facts, name) != nullptr) continue;
+    if (is_no_circumstance(name) || value_of(before.facts, name) != nullptr) continue;
     // A fact that older programs did not record says nothing about what changed.
     if (name.starts_with("data.")) continue;
     out.push_back({name, "", value});
