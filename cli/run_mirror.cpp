@@ -162,12 +162,19 @@ void RunMirror::tell_rest(bool json) {
   Database& db = session_.sqlite().database();
   MirrorCounts left;
   std::size_t parked = 0;
+  std::string reason;  // Of the first that was refused.
   std::string link;
   try {
     constexpr std::size_t kMany = 100;  // A sweep's files are not worth the time here.
     left = unsent_of(db, session_.store(), uri_, runs_, runs_.size() <= kMany);
     MirrorLedger ledger(db, uri_);
-    for (const std::string& run : runs_) parked += ledger.parked(run).size();
+    for (const std::string& run : runs_) {
+      const std::vector<Parked> those = ledger.parked(run);
+      if (parked == 0 && !those.empty()) {
+        reason = fmt::format("{}: {}", those.front().item, those.front().reason);
+      }
+      parked += those.size();
+    }
     const auto first = runs_.empty() ? std::nullopt : ledger.run(runs_.front());
     if (first && !first->remote_id.empty()) {
       link = run_link(uri_, first->experiment_id, first->remote_id);
@@ -191,7 +198,7 @@ void RunMirror::tell_rest(bool json) {
   if (left.none() && parked == 0) return;
   std::vector<std::string> parts;
   if (!left.none()) parts.push_back(fmt::format("not sent yet: {}", counts_text(left)));
-  if (parked > 0) parts.push_back(fmt::format("refused: {}", parked));
+  if (parked > 0) parts.push_back(fmt::format("refused: {} ({})", parked, reason));
   std::vector<std::string> command = {"cifarpipe"};
   if (program_.runs_dir != "runs") command.insert(command.end(), {"--runs", program_.runs_dir});
   command.push_back("sync");

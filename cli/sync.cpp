@@ -22,6 +22,7 @@ namespace cifarpipe::cli {
 namespace {
 
 constexpr std::chrono::seconds kWait{10};  // For another process that sends the same run.
+constexpr int kFailingInARow = 3;          // Runs at which a server that fails is left alone.
 constexpr std::size_t kMany = 100;         // Runs whose content is put together only to be counted.
 
 struct SyncArguments {
@@ -127,10 +128,16 @@ void send(Session& session, const Target& target, const SyncArguments& arguments
   options.progress = [&](const MirrorCounts& counts) { progress.sent(counts); };
   Mirror mirror(session.sqlite().database(), session.store(), client, options);
   try {
+    int failing = 0;  // Runs in a row that the server cannot take.
     for (std::size_t i = 0; i < target.runs.size() && !stop_asked; ++i) {
-      progress.run(i, target.runs[i].record.name);
-      if (!mirror.bring(target.runs[i].record.id) && !stop_asked) {
-        outcome.busy.push_back(target.runs[i].record.name);
+      const RunRecord& run = target.runs[i].record;
+      progress.run(i, run.name);
+      try {
+        if (!mirror.bring(run.id) && !stop_asked) outcome.busy.push_back(run.name);
+        failing = 0;
+      } catch (const mlflow::CallError& error) {
+        if (!error.of_one_call() || ++failing == kFailingInARow) throw;
+        mirror.put_off(run.id, error);
       }
     }
   } catch (const mlflow::CallError& error) {

@@ -109,6 +109,11 @@ std::vector<OriginLine> origins(const Configuration& configuration, const Cell& 
 /// user-info in addresses left out: `resolved.toml`.
 std::string resolved_toml(const Configuration& configuration, const Cell& cell);
 
+/// Why no model registry of MLflow can take an alias, as the end of a sentence ("is longer than
+/// …");
+/// "" if it can. `latest` and `v1` are MLflow's own.
+std::string alias_problem(std::string_view alias);
+
 /// JSON Schema (draft 2020-12) of a whole pipeline file with the stages of `catalog`, for editors.
 std::string file_json_schema(const StageCatalog& catalog);
 

@@ -167,7 +167,11 @@ void check_names(Context& context, Draft& draft) {
 void check_registry(Context& context, const Draft& draft) {
   const Mark& mark = draft.mlflow.mark("alias");
   if (mark.source < 0 || draft.mlflow.any_wrong()) return;
-  if (std::get<std::string>(draft.mlflow.get("alias")).empty()) return;
+  const std::string& alias = std::get<std::string>(draft.mlflow.get("alias"));
+  if (alias.empty()) return;
+  if (const std::string problem = alias_problem(alias); !problem.empty()) {
+    context.error(mark, fmt::format("'alias' = {} {}", to_text(alias), problem));
+  }
   if (!std::get<std::string>(draft.mlflow.get("register")).empty()) return;
   context.error(mark, "'alias' is for a registered model: set 'register' too");
 }
@@ -179,6 +183,12 @@ void check_mlflow(Context& context, Draft& draft) {
   std::string uri = std::get<std::string>(draft.mlflow.get("uri"));
   if (mark.source < 0 || draft.mlflow.any_wrong() || uri.empty()) return;
   if (!uri.starts_with("http://") && !uri.starts_with("https://")) {
+    // What stands before an '@' may be a password also where it is no address.
+    const std::size_t at = uri.rfind('@');
+    if (at != std::string::npos) {
+      context.redact_part(mark, uri.substr(0, at));
+      uri.replace(0, at, "***");
+    }
     context.error(mark,
                   fmt::format("'uri' must start with http:// or https://, not {}", to_text(uri)));
     return;
@@ -248,3 +258,22 @@ void build_draft(Context& context, const Node& tree, Draft& draft) {
 }
 
 }  // namespace cifarpipe::config
+
+namespace cifarpipe {
+
+std::string alias_problem(std::string_view alias) {
+  if (alias.empty()) return "is empty";
+  constexpr std::string_view kDigits = "0123456789";
+  const std::string_view rest = alias.substr(1);
+  const bool numbered = (alias[0] == 'v' || alias[0] == 'V') && !rest.empty() &&
+                        rest.find_first_not_of(kDigits) == std::string_view::npos;
+  if (alias == "latest" || numbered) return "is one that MLflow keeps for itself";
+  const bool plain = std::all_of(alias.begin(), alias.end(), [](char c) {
+    return c == '-' || c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+           (c >= 'A' && c <= 'Z');
+  });
+  if (!plain) return "has a character other than letters, digits, '_' and '-'";
+  return alias.size() > 255 ? "is longer than 255 characters" : "";
+}
+
+}  // namespace cifarpipe

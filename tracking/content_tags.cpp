@@ -149,6 +149,12 @@ class TagList {
   mlflow::Pairs list_;
 };
 
+/// Tags by which runs are found again and stand below each other there: not for people to set.
+bool is_the_mirrors(const std::string& key) {
+  return key == "mlflow.parentRunId" || key == "mlflow.runName" || key == "cifarpipe.run_uid" ||
+         key == "cifarpipe.parent";
+}
+
 }  // namespace
 
 mlflow::Pairs params_of(const RunView& view) {
@@ -185,7 +191,9 @@ mlflow::Pairs tags_of(const RunView& view) {
   }
   list.set("cifarpipe.version", view.fact("cifarpipe"));
   list.set("cifarpipe.command", view.run.command);
-  for (const auto& [key, value] : view.tags) list.set(key, value);
+  for (const auto& [key, value] : view.tags) {
+    if (!is_the_mirrors(key)) list.set(key, value);
+  }
   list.set("cifarpipe.cell", record.cell.value_or(""));
   list.set("cifarpipe.attempt", std::to_string(record.attempt));
   list.set("cifarpipe.run_uid", record.id);

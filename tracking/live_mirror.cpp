@@ -100,6 +100,9 @@ void LiveMirror::loop() {
       if (stop_) break;
       const milliseconds before = cpu_time();
       const std::int64_t changes = changes_of(db);
+      // Another chance at the end for what the server failed at.
+      if (last && !was_last_ && mirror.has_put_off()) mirror.retry_parked(true);
+      was_last_ = last;
       const bool reached = (changes == seen && !last) || look(mirror, last);
       mirror.retry_parked(false);
       for (const std::string& sentence : mirror.take_notices()) tell("MLflow: " + sentence);
@@ -129,28 +132,44 @@ void LiveMirror::loop() {
 }
 
 bool LiveMirror::look(Mirror& mirror, bool last) {
+  bool reached = true;
   try {
     std::vector<std::string> left;
     for (std::size_t i = 0; i < due_.size(); ++i) {
       // Before it is brought: what it is then, the server knows.
       const bool ended = mirror.has_ended(due_[i]);
-      const bool mine = mirror.bring(due_[i]);
+      const bool mine = bring(mirror, due_[i], reached);
       if (!mine || (!ended && !last)) left.push_back(due_[i]);
       if (stop_) return true;
     }
     due_ = std::move(left);
-    return true;
+    return reached;
   } catch (const CallError& error) {
     if (error.failure() != Failure::unreachable) throw;
-    if (!told_away_) {
-      tell(
-          fmt::format("{}; this run goes on, and what is missing there is sent when the server is "
-                      "back or by `cifarpipe sync`",
-                      error.what()));
-    }
-    told_away_ = true;
+    tell_away(error.what());
     return false;
   }
+}
+
+/// One run; a server that fails at it may well take the next.
+bool LiveMirror::bring(Mirror& mirror, const std::string& run, bool& reached) {
+  try {
+    return mirror.bring(run);
+  } catch (const CallError& error) {
+    if (!error.of_one_call()) throw;
+    tell_away(error.what());
+    reached = false;
+    return false;
+  }
+}
+
+void LiveMirror::tell_away(const std::string& why) {
+  if (told_away_) return;
+  tell(
+      fmt::format("{}; this run goes on, and what is missing there is sent when the server is "
+                  "back or by `cifarpipe sync`",
+                  why));
+  told_away_ = true;
 }
 
 }  // namespace cifarpipe

@@ -48,12 +48,15 @@ class LiveMirror {
   void loop();
   /// One look at each run; false: the server could not be reached.
   bool look(Mirror& mirror, bool last);
+  bool bring(Mirror& mirror, const std::string& run, bool& reached);
+  void tell_away(const std::string& why);
   void wait(std::chrono::milliseconds time, bool last);
   void tell(const std::string& sentence);
 
   LiveMirrorOptions options_;
   std::vector<std::string> due_;  // Not yet there with their end.
   bool told_away_ = false;
+  bool was_last_ = false;  // The look before was one of the end.
   std::atomic<bool> stop_{false};
   std::atomic<bool> done_{false};
   std::atomic<std::string*> news_{nullptr};

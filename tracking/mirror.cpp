@@ -19,6 +19,8 @@ using mlflow::RemoteRun;
 
 namespace {
 
+constexpr int kFailingInARow = 3;
+
 // Tags that the server makes from other things that are sent.
 bool is_made_there(const std::string& key) {
   return key == "mlflow.runName" || key == "mlflow.parentRunId";
@@ -63,9 +65,8 @@ void Mirror::connect() {
   connected_ = true;
 }
 
-std::optional<Lock> Mirror::lock(const std::string& run_id) {
-  const auto file =
-      store_.root() / "store/locks" / fmt::format("mlflow-{}-{}.lock", ledger_.server(), run_id);
+std::optional<Lock> Mirror::lock(const std::string& name) {
+  const auto file = store_.root() / "store/locks" / fmt::format("mlflow-{}.lock", name);
   const auto end = std::chrono::steady_clock::now() + options_.wait;
   for (;;) {
     if (auto lock = Lock::try_lock(file)) return lock;
@@ -83,7 +84,7 @@ bool Mirror::bring(const std::string& run_id) {
     const auto row = ledger_.run(parent);
     if ((!row || row->remote_id.empty()) && !bring(parent)) return false;
   }
-  const auto held = lock(run_id);
+  const auto held = lock(fmt::format("{}-{}", ledger_.server(), run_id));
   if (!held) return false;
   if (!options_.retry_parked && ledger_.is_parked(run_id, mirror::kTheRun, "")) return true;
   constexpr int kTurns = 3;
@@ -91,6 +92,8 @@ bool Mirror::bring(const std::string& run_id) {
     try {
       bring_locked(run);
       return true;
+    } catch (const Busy&) {
+      return false;
     } catch (const Gone&) {
       remotes_.erase(run_id);
       experiments_.clear();
@@ -101,7 +104,7 @@ bool Mirror::bring(const std::string& run_id) {
       return true;
     } catch (const CallError& error) {
       if (error.failure() != Failure::refused && error.failure() != Failure::missing) throw;
-      refused(run_id, mirror::kTheRun, "", error.what(), mirror::way_out("", error));
+      refused(run_id, mirror::kTheRun, "", error.what(), mirror::way_out(mirror::kTheRun, error));
       return true;
     } catch (const DeletedThere&) {
       remotes_.erase(run_id);
@@ -161,6 +164,7 @@ void Mirror::send_all(const RunRow& run, const RemoteRun& remote, RunContent& co
     notices_.push_back(fmt::format("{}: {}", run.record.name, sentence));
     ledger_.put_item(id, "said", digest, "");
   }
+  mirror::keep_logged(content.tags, remote.tags, ledger_.items(id, "artifact"));
   send_params(run, remote, content);
   send_tags(run, remote, content);
   send_inputs(run, remote, content);
@@ -182,12 +186,12 @@ void Mirror::send_params(const RunRow& run, const RemoteRun& remote, RunContent&
       fresh.push_back(param);
     } else if (known->second != digest) {
       const std::string* old = mirror::find_tag(remote.params, param.first);
-      const CallError error(Failure::refused, 0, "", "");
+      const CallError error(
+          Failure::refused, 0, "",
+          fmt::format("it is '{}' now; MLflow keeps the first value{}", param.second,
+                      old != nullptr ? fmt::format(", '{}'", *old) : ""));
       const std::string item = "parameter " + param.first;
-      refused(id, item, digest,
-              fmt::format("it is '{}' now; MLflow keeps the first value{}", param.second,
-                          old != nullptr ? fmt::format(", '{}'", *old) : ""),
-              mirror::way_out(item, error));
+      refused(id, item, digest, error.what(), mirror::way_out(item, error));
     } else {
       ledger_.unpark(id, "parameter " + param.first);
     }
@@ -284,9 +288,12 @@ void Mirror::send_head(const RunRow& run, const RemoteRun& remote) {
 
 void Mirror::send_artifacts(const RunRow& run, const RemoteRun& remote, const RunContent& content) {
   const std::string& id = run.record.id;
-  const auto there = ledger_.items(id, "artifact");
+  std::map<std::string, std::string> there;
+  for (const auto& item : ledger_.items(id, "artifact")) {
+    there[mirror::timeless(item.first)] = item.second;
+  }
   for (const Upload& upload : content.artifacts) {
-    const auto known = there.find(upload.path);
+    const auto known = there.find(mirror::timeless(upload.path));
     if (known != there.end() && known->second == upload.digest) continue;
     if (guarded(id, "artifact " + upload.path, upload.digest, [&] {
           upload.file.empty() ? client_.put_artifact_text(remote, upload.path, upload.text)
@@ -304,12 +311,17 @@ bool Mirror::guarded(const std::string& run_id, const std::string& item, const s
   if (!options_.retry_parked && ledger_.is_parked(run_id, item, digest)) return false;
   try {
     calls();
+    failing_ = 0;
     ledger_.unpark(run_id, item);
     return true;
   } catch (const CallError& error) {
     const bool is_run = item == mirror::kTheRun;
     switch (error.failure()) {
       case Failure::unreachable:
+        // The rest may go nevertheless; unless this server fails whatever it is asked.
+        if (!error.of_one_call() || is_run || ++failing_ >= kFailingInARow) throw;
+        put_off_ = true;
+        break;
       case Failure::denied:
       case Failure::stopped:
         throw;
@@ -330,6 +342,11 @@ bool Mirror::guarded(const std::string& run_id, const std::string& item, const s
 void Mirror::refused(const std::string& run_id, const std::string& item, const std::string& digest,
                      const std::string& reason, const std::string& way_out) {
   ledger_.park(run_id, item, digest, reason, way_out, now_ms());
+}
+
+void Mirror::put_off(const std::string& run_id, const CallError& error) {
+  put_off_ = true;
+  refused(run_id, mirror::kTheRun, "", error.what(), mirror::way_out(mirror::kTheRun, error));
 }
 
 void Mirror::sent(const std::string& run_id) {

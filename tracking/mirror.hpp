@@ -64,6 +64,10 @@ class Mirror {
   /// After the server was away: what it has is looked at again.
   void forget_answers();
   void retry_parked(bool retry) { options_.retry_parked = retry; }
+  /// Something was parked that the server may take yet: it answered 500.
+  bool has_put_off() const { return put_off_; }
+  /// Parks a run that `bring` could not send although the server answered.
+  void put_off(const std::string& run_id, const mlflow::CallError& error);
 
   const MirrorCounts& counts() const { return counts_; }
   MirrorLedger& ledger() { return ledger_; }
@@ -73,6 +77,7 @@ class Mirror {
  private:
   struct Gone {};          // The run is not on the server any more.
   struct DeletedThere {};  // Someone deleted it there.
+  struct Busy {};          // Another process is making it.
 
   // The run itself (mirror_remote.cpp).
   const mlflow::RemoteRun* find_remote(const RunRow& run);
@@ -89,7 +94,7 @@ class Mirror {
   void check_there(const std::string& run_id);
 
   // What belongs to it (mirror.cpp, mirror_models.cpp).
-  std::optional<Lock> lock(const std::string& run_id);
+  std::optional<Lock> lock(const std::string& name);
   void connect();
   void bring_locked(const RunRow& run);
   void send_all(const RunRow& run, const mlflow::RemoteRun& remote, RunContent& content);
@@ -110,11 +115,9 @@ class Mirror {
                                  const RunContent& content, const ModelContent& model);
   void upload_model(const RunRow& run, const mlflow::RemoteRun& remote, const ModelContent& model,
                     const mlflow::LoggedModel& logged);
-  void log_model_of_2(const RunRow& run, const mlflow::RemoteRun& remote,
+  void log_model_of_2(const mlflow::RemoteRun& remote, const ModelContent& model);
+  void register_model(const RunRow& run, const mlflow::RemoteRun& remote,
                       const ModelContent& model);
-  void register_model(const std::string& run_id, const ModelContent& model,
-                      const std::string& source, const std::string& remote_run,
-                      const std::string& model_id);
 
   /// Makes calls about one item. Refused for good: parked, false.
   bool guarded(const std::string& run_id, const std::string& item, const std::string& digest,
@@ -135,6 +138,8 @@ class Mirror {
   std::string counted_run_;  // The last one in counts_.runs.
   std::vector<std::string> notices_;
   bool connected_ = false;
+  bool put_off_ = false;
+  int failing_ = 0;  // Calls in a row that the server answered with 500.
   std::map<std::string, mlflow::RemoteRun> remotes_;  // Seen to be there since connecting.
   std::map<std::string, std::string> experiments_;    // Name → id, likewise.
 };

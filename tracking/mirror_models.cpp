@@ -36,20 +36,26 @@ void Mirror::send_models(const RunRow& run, const RemoteRun& remote, const RunCo
   const std::string& id = run.record.id;
   for (const ModelContent& model : content.models) {
     const std::string digest = mirror::digest_of(model);
-    if (ledger_.item(id, "model", model.uid) == digest) continue;
-    if (guarded(id, "model " + model.name, digest,
-                [&] { log_model(run, remote, content, model); })) {
+    if (ledger_.item(id, "model", model.uid) != digest) {
+      if (!guarded(id, "model " + model.name, digest,
+                   [&] { log_model(run, remote, content, model); })) {
+        continue;
+      }
       ledger_.put_item(id, "model", model.uid, digest);
       ++counts_.models;
       sent(id);
     }
+    register_model(run, remote, model);
   }
 }
 
 void Mirror::log_model(const RunRow& run, const RemoteRun& remote, const RunContent& content,
                        const ModelContent& model) {
-  if (!client_.server().logged_models) return log_model_of_2(run, remote, model);
+  if (!client_.server().logged_models) return log_model_of_2(remote, model);
   const mlflow::LoggedModel logged = open_model(run, remote, content, model);
+  if (content.params.size() > mlflow::kModelParamsOfCreate) {
+    client_.put_model_params(logged.id, content.params);
+  }
   client_.add_model_output(remote.id, logged.id, model.step);
   try {
     upload_model(run, remote, model, logged);
@@ -58,7 +64,6 @@ void Mirror::log_model(const RunRow& run, const RemoteRun& remote, const RunCont
     throw;
   }
   client_.finish_model(logged.id, true);
-  register_model(run.record.id, model, "models:/" + logged.id, remote.id, logged.id);
 }
 
 /// The model of this uid on the server, made if it is not there.
@@ -77,7 +82,10 @@ mlflow::LoggedModel Mirror::open_model(const RunRow& run, const RemoteRun& remot
     for (const mlflow::LoggedModel& logged : there) {
       if (known == logged.id) return logged;
     }
-    if (!there.empty()) return there.front();
+    if (!there.empty()) {
+      ledger_.put_item(id, "model id", model.uid, there.front().id);
+      return there.front();
+    }
     try {
       mlflow::LoggedModel made =
           client_.create_model(remote.experiment_id, mlflow::fitted_model_name(model.name),
@@ -119,7 +127,7 @@ void Mirror::upload_model(const RunRow& run, const RemoteRun& remote, const Mode
 }
 
 /// Before 3.0 a model is a folder of its run's artifacts and an entry in one of its tags.
-void Mirror::log_model_of_2(const RunRow& run, const RemoteRun& remote, const ModelContent& model) {
+void Mirror::log_model_of_2(const RemoteRun& remote, const ModelContent& model) {
   const std::string folder = mlflow::fitted_model_name(model.name);
   for (const Upload& file : model.files) {
     const std::string path = folder + "/" + file.path;
@@ -138,24 +146,32 @@ void Mirror::log_model_of_2(const RunRow& run, const RemoteRun& remote, const Mo
       {"flavors", nlohmann::ordered_json::parse(model.flavors, nullptr, false)}};
   // The client looks whether the tag has it: the call adds one every time.
   client_.log_model_json(remote.id, entry.dump());
-  register_model(run.record.id, model, remote.artifact_uri + "/" + folder, remote.id, "");
 }
 
-void Mirror::register_model(const std::string& run_id, const ModelContent& model,
-                            const std::string& source, const std::string& remote_run,
-                            const std::string& model_id) {
-  if (model.register_name.empty()) return;
+/// A version of the registered model for each model, and an alias for it, once: whoever moves the
+/// alias later wants it there. Apart from the files: an alias that is refused costs no upload.
+void Mirror::register_model(const RunRow& run, const RemoteRun& remote, const ModelContent& model) {
+  const std::string& id = run.record.id;
+  const std::string wanted = mirror::digest_of(mlflow::Pairs{{model.register_name, model.alias}});
+  if (model.register_name.empty() || ledger_.item(id, "registered", model.uid) == wanted) return;
   const std::string name = mlflow::fitted_registered_name(model.register_name);
-  client_.create_registered_model(name);
-  auto version = client_.model_version_with_tag(name, kModelUidTag, model.uid);
-  if (!version) {
-    version = client_.create_model_version(name, source, remote_run, model_id,
-                                           {{kModelUidTag, model.uid}});
-  }
-  // Once: whoever moves the alias later wants it there.
-  if (model.alias.empty() || ledger_.item(run_id, "alias", model.uid) == model.alias) return;
-  client_.set_model_alias(name, model.alias, *version);
-  ledger_.put_item(run_id, "alias", model.uid, model.alias);
+  const std::string model_id =
+      client_.server().logged_models ? ledger_.item(id, "model id", model.uid).value_or("") : "";
+  const std::string source = model_id.empty()
+                                 ? remote.artifact_uri + "/" + mlflow::fitted_model_name(model.name)
+                                 : "models:/" + model_id;
+  const bool done = guarded(id, "registration of model " + model.name, wanted, [&] {
+    client_.create_registered_model(name);
+    auto version = client_.model_version_with_tag(name, kModelUidTag, model.uid);
+    if (!version) {
+      version = client_.create_model_version(name, source, remote.id, model_id,
+                                             {{kModelUidTag, model.uid}});
+    }
+    if (!model.alias.empty()) client_.set_model_alias(name, model.alias, *version);
+  });
+  if (!done) return;
+  ledger_.put_item(id, "registered", model.uid, wanted);
+  sent(id);
 }
 
 }  // namespace cifarpipe

@@ -82,6 +82,11 @@ std::string Mirror::experiment_of(const RunRow& run, const RunContent& content) 
     name = settings.experiment;
     number = settings.experiment_id;
   }
+  // A number that the server does not have is overruled by whoever sends the run now.
+  if (!number.empty() && ledger_.is_parked(id, mirror::kTheRun, "")) {
+    name = settings.experiment;
+    if (!settings.experiment_id.empty()) number = settings.experiment_id;
+  }
   if (name.empty() && !number.empty()) return number;
   if (name.empty()) name = content.experiment;
   const auto known = experiments_.find(name);
@@ -157,6 +162,10 @@ const RemoteRun* Mirror::create_remote(const RunRow& run, const RunContent& cont
   if (!guarded(id, mirror::kTheRun, "", [&] { experiment = experiment_of(run, content); })) {
     return nullptr;
   }
+  // The same server may be reached by another address at the same moment: then what is written down
+  // of it does not help, and only one may look for the run and make it.
+  const auto alone = lock("create-" + id);
+  if (!alone) throw Busy();
   const auto before = ledger_.run(id);
   bool doubtful = before && before->creating;
   std::optional<RemoteRun> remote;
@@ -188,9 +197,10 @@ const RemoteRun* Mirror::create_remote(const RunRow& run, const RunContent& cont
   return &remotes_.insert_or_assign(id, std::move(*remote)).first->second;
 }
 
-/// A deleted run is deleted there too, where it is; nothing else of it is sent.
+/// A deleted run is deleted there too, where it is; nothing else of it is sent, or waits to be.
 void Mirror::bring_deleted(const RunRow& run) {
   const std::string& id = run.record.id;
+  for (const Parked& parked : ledger_.parked(id)) ledger_.unpark(id, parked.item);
   const auto row = ledger_.run(id);
   if (!row || row->remote_id.empty() || row->deleted) return;
   const auto there = client_.run(row->remote_id);

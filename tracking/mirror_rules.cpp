@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "pipeline/digest.hpp"
 #include "tracking/mlflow/names.hpp"
@@ -40,6 +42,18 @@ void keep_full_texts(RunContent& content, const mlflow::Fit& fitted, std::string
   }
 }
 
+/// Of an entry of mlflow.loggedArtifacts; "" of anything else.
+std::string path_of(const nlohmann::ordered_json& entry) {
+  const auto path = entry.is_object() ? entry.find("path") : entry.end();
+  return path != entry.end() && path->is_string() ? path->get<std::string>() : "";
+}
+
+/// Whether a refused parameter is one that has another value on the server.
+bool mentions_change(std::string_view text) {
+  return text.find("Changing param value") != std::string_view::npos ||
+         text.find("MLflow keeps the first value") != std::string_view::npos;
+}
+
 }  // namespace
 
 const std::string* find_tag(const mlflow::Pairs& tags, const std::string& key) {
@@ -73,8 +87,8 @@ std::string digest_of(const mlflow::DatasetInput& d) {
 }
 
 std::string digest_of(const ModelContent& model) {
-  std::vector<std::string> parts = {model.name,         std::to_string(model.step), model.flavors,
-                                    model.signature,    model.register_name,        model.alias,
+  std::vector<std::string> parts = {model.name,         std::to_string(model.step),
+                                    model.flavors,      model.signature,
                                     model.dataset_name, model.dataset_digest};
   for (const Upload& file : model.files) {
     parts.push_back(file.path);
@@ -98,6 +112,37 @@ std::vector<std::string> fit(RunContent& content, const mlflow::Server& server) 
   keep_full_texts(content, params, "params", said);
   keep_full_texts(content, tags, "tags", said);
   return said;
+}
+
+void keep_logged(mlflow::Pairs& tags, const mlflow::Pairs& there,
+                 const std::map<std::string, std::string>& artifacts) {
+  using Json = nlohmann::ordered_json;
+  const bool pictures = std::any_of(artifacts.begin(), artifacts.end(), [](const auto& artifact) {
+    return artifact.first.starts_with("images/");
+  });
+  if (pictures) set_tag(tags, "mlflow.loggedImages", "True");
+  const std::string key = "mlflow.loggedArtifacts";
+  const std::string* ours = find_tag(tags, key);
+  const std::string* theirs = find_tag(there, key);
+  if (theirs == nullptr) return;
+  Json all = ours != nullptr ? Json::parse(*ours, nullptr, false) : Json::array();
+  const Json before = Json::parse(*theirs, nullptr, false);
+  if (!all.is_array() || !before.is_array()) return;
+  std::set<std::string> listed;
+  for (const Json& entry : all) listed.insert(path_of(entry));
+  for (const Json& entry : before) {
+    const std::string path = path_of(entry);
+    if (artifacts.contains(path) && listed.insert(path).second) all.push_back(entry);
+  }
+  if (!all.empty()) set_tag(tags, key, all.dump());
+}
+
+std::string timeless(const std::string& path) {
+  constexpr std::string_view kMark = "+timestamp+";
+  const std::size_t begin = path.find(kMark);
+  if (!path.starts_with("images/") || begin == std::string::npos) return path;
+  const std::size_t end = path.find('+', begin + kMark.size());
+  return end == std::string::npos ? path : path.substr(0, begin) + path.substr(end);
 }
 
 std::string run_name(const std::string& name) {
@@ -126,9 +171,16 @@ std::string way_out(const std::string& item, const mlflow::CallError& error) {
   if (error.failure() == mlflow::Failure::unsupported) {
     return "a newer MLflow can keep it: update the server, then `cifarpipe sync` the run";
   }
-  if (item.starts_with("parameter ")) {
+  if (error.of_one_call()) {
+    return "the server's own log says why it failed; `cifarpipe sync` tries again";
+  }
+  if (item.starts_with("parameter ") && mentions_change(error.what())) {
     return "MLflow never changes a parameter; the store has the true one (`cifarpipe runs show`). "
            "Delete the run in MLflow for good (`mlflow gc`), and sync makes it anew";
+  }
+  if (item == kTheRun && error.failure() == mlflow::Failure::missing) {
+    return "name an experiment that the server has: MLFLOW_EXPERIMENT_NAME=NAME `cifarpipe sync` "
+           "with the run's name";
   }
   if (item == kTheRun) return "";
   return "the store has it; `cifarpipe sync` with the run's name tries again";

@@ -2,6 +2,7 @@
 // person can do about a thing that was refused. Pure functions.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,13 +24,22 @@ void set_tag(mlflow::Pairs& tags, const std::string& key, const std::string& val
 std::string digest_of(const std::string& text);
 std::string digest_of(const mlflow::Pairs& pairs);
 std::string digest_of(const mlflow::DatasetInput& dataset);
-std::string digest_of(const ModelContent& model);
+std::string digest_of(const ModelContent& model);  ///< Without what is asked of the registry.
 /// The same input has the same name; what it is of is its digest.
 std::string name_of(const mlflow::DatasetInput& dataset);
 
 /// Makes parameters and tags fit: odd keys renamed, long values cut with their full text as an
 /// artifact. Sentences that say so.
 std::vector<std::string> fit(RunContent& content, const mlflow::Server& server);
+
+/// What a run's pages say of pictures and tables that are on the server stays true when the store
+/// has them no more: adds to `tags` what the run's own tags there say of these artifacts.
+void keep_logged(mlflow::Pairs& tags, const mlflow::Pairs& there,
+                 const std::map<std::string, std::string>& artifacts);
+
+/// An artifact's path without the time in a picture's name: a picture that was made again, and is
+/// the same, is not sent again.
+std::string timeless(const std::string& path);
 
 /// A run's name as MLflow can keep it.
 std::string run_name(const std::string& name);

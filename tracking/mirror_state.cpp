@@ -37,9 +37,12 @@ mlflow::Server remembered_server(const MirrorLedger& ledger) {
 
 void count_files(MirrorLedger& ledger, const std::string& id, const RunContent& content,
                  MirrorCounts& counts) {
-  const auto artifacts = ledger.items(id, "artifact");
+  std::map<std::string, std::string> artifacts;
+  for (const auto& item : ledger.items(id, "artifact")) {
+    artifacts[mirror::timeless(item.first)] = item.second;
+  }
   for (const Upload& upload : content.artifacts) {
-    const auto known = artifacts.find(upload.path);
+    const auto known = artifacts.find(mirror::timeless(upload.path));
     const bool there = known != artifacts.end() && known->second == upload.digest;
     if (!there && !ledger.is_parked(id, "artifact " + upload.path, upload.digest)) {
       ++counts.artifacts;

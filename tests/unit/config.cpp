@@ -377,6 +377,22 @@ alias = "champion"
   BOOST_TEST(!text(kChain + "[tracking.mlflow]\nalias = \"champion\"\n"));
   BOOST_TEST(diagnostics.render().find("'alias' is for a registered model: set 'register' too") !=
              std::string::npos);
+  Loader wrong;
+  BOOST_TEST(!wrong.text(kChain + "[tracking.mlflow]\nregister = \"m\"\nalias = \"v1\"\n"));
+  BOOST_TEST(wrong.diagnostics.render().find("'alias' = \"v1\" is one that MLflow keeps") !=
+             std::string::npos);
+  for (const char* alias : {"champion", "a-b_1", "v1x", "v"}) {
+    BOOST_TEST(alias_problem(alias) == "", alias);
+  }
+  for (const char* alias : {"", "latest", "v1", "V22", "a b", "ä"}) {
+    BOOST_TEST(alias_problem(alias) != "", alias);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_may_be_a_password_is_not_quoted) {
+  BOOST_TEST(!text(kChain, {"tracking.mlflow.uri=joe:topsecretpw@127.0.0.1:5871"}));
+  BOOST_TEST(diagnostics.render().find("not \"***@127.0.0.1:5871\"") != std::string::npos);
+  BOOST_TEST(diagnostics.render().find("topsecretpw") == std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(plugin_paths_are_known_without_a_catalog) {

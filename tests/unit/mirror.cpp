@@ -238,6 +238,15 @@ BOOST_AUTO_TEST_CASE(deleted_there_but_not_here) {
   bring_again();
   BOOST_TEST(parked().empty());
   BOOST_TEST(remote().tags.at("mlflow.note.content").starts_with("news"));
+  // The other way out.
+  server.edit([&](FakeData& data) { data.run(id)->deleted = true; });
+  recorder.annotate_run("a1", std::nullopt, "more news", {});
+  bring();
+  BOOST_TEST(parked().size() == 1u);
+  recorder.delete_run("a1", ++clock);
+  bring_again();
+  BOOST_TEST(parked().empty());
+  BOOST_TEST(unsent().none());
 }
 
 BOOST_AUTO_TEST_CASE(a_parameter_that_is_another_there) {

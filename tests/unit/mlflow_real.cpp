@@ -205,6 +205,8 @@ BOOST_AUTO_TEST_CASE(models) {  // 49, 51, 52, 56
   for (int i = 0; i < 130; ++i) params.emplace_back("p" + std::to_string(i), "v");
   const auto model = client.create_model(experiment, mlflow::fitted_model_name("res/net:1.0"),
                                          run.id, params, {{"uid", uid}});
+  client.put_model_params(model.id, params);
+  client.put_model_params(model.id, params);
   client.add_model_output(run.id, model.id, 20);
   client.add_model_output(run.id, model.id, 20);
   Metric metric = point("test/accuracy", 0.9, 0);

@@ -37,7 +37,9 @@ class CallError : public std::runtime_error {
   CallError(Failure failure, long status, std::string code, const std::string& message)
       : std::runtime_error(message), failure_(failure), status_(status), code_(std::move(code)) {}
   Failure failure() const { return failure_; }
-  long status() const { return status_; }            ///< HTTP; 0 without an answer.
+  long status() const { return status_; }  ///< HTTP; 0 without an answer.
+  /// The server answered 500, each time: it may be this call alone that it cannot do.
+  bool of_one_call() const { return failure_ == Failure::unreachable && status_ == 500; }
   const std::string& code() const { return code_; }  ///< "INVALID_PARAMETER_VALUE", … or "".
 
  private:
@@ -105,6 +107,8 @@ struct RemoteFile {
   std::uint64_t size = 0;
 };
 
+inline constexpr std::size_t kModelParamsOfCreate = 100;  ///< More, and the server refuses.
+
 class Client {
  public:
   /// `stop`, if given, is looked at while waiting too: once true, calls end with Failure::stopped
@@ -158,9 +162,12 @@ class Client {
   // Logged models (3.0 and later; else unsupported).
   std::vector<LoggedModel> models_with_tag(const std::string& experiment_id, const std::string& key,
                                            const std::string& value);
-  /// NOT repeated by itself after an unknown outcome, as create_run.
+  /// NOT repeated by itself after an unknown outcome, as create_run. Takes the first
+  /// kModelParamsOfCreate parameters; the rest is for put_model_params.
   LoggedModel create_model(const std::string& experiment_id, const std::string& name,
                            const std::string& run_id, const Pairs& params, const Pairs& tags);
+  /// All of them; those that the model has already may be among them.
+  void put_model_params(const std::string& model_id, const Pairs& params);
   void add_model_output(const std::string& run_id, const std::string& model_id, std::int64_t step);
   void put_model_file(const LoggedModel& model, const std::string& path,
                       const std::filesystem::path& file);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "pipeline/config.hpp"
 #include "tracking/mlflow/client.hpp"
 #include "tracking/mlflow/client_state.hpp"
 #include "tracking/mlflow/names.hpp"
@@ -13,13 +14,19 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kParamsOfACall = 100;
 constexpr const char* kModelHistory = "mlflow.log-model.history";
 
 LoggedModel model_of(const json& model) {
   const json& info = object_of(model, "info");
   return {text_of(info, "model_id"), text_of(info, "name"), text_of(info, "status"),
           text_of(info, "artifact_uri")};
+}
+
+/// As many parameters from `from` on as one call takes.
+json share_of(const Pairs& params, std::size_t from) {
+  const auto begin = params.begin() + static_cast<std::ptrdiff_t>(from);
+  const std::size_t count = std::min(kModelParamsOfCreate, params.size() - from);
+  return pairs_json(Pairs(begin, begin + static_cast<std::ptrdiff_t>(count)));
 }
 
 /// Does `act` unless the server has been asked before and knows no such thing; and remembers it.
@@ -74,14 +81,9 @@ LoggedModel Client::create_model(const std::string& experiment_id, const std::st
   state.known();
   const std::string what = fmt::format("creating the model '{}'", one_line(name, 80));
   return of_logged_models(state.server, state.settings, [&] {
-    const auto share = [&](std::size_t from) {
-      const auto begin = params.begin() + static_cast<std::ptrdiff_t>(from);
-      const std::size_t count = std::min(kParamsOfACall, params.size() - from);
-      return pairs_json(Pairs(begin, begin + static_cast<std::ptrdiff_t>(count)));
-    };
     json body = {{"experiment_id", experiment_id}, {"name", name}, {"tags", pairs_json(tags)}};
     if (!run_id.empty()) body["source_run_id"] = run_id;
-    if (!params.empty()) body["params"] = share(0);
+    if (!params.empty()) body["params"] = share_of(params, 0);
     const json answer = state.post(what, "logged-models", std::move(body), false);
     LoggedModel model = model_of(object_of(answer, "model"));
     if (model.id.empty()) {
@@ -89,15 +91,22 @@ LoggedModel Client::create_model(const std::string& experiment_id, const std::st
           Failure::unreachable, 200, "",
           fmt::format("{}: {} failed: the answer names no model", state.settings.uri, what));
     }
-    for (std::size_t from = kParamsOfACall; from < params.size(); from += kParamsOfACall) {
+    return model;
+  });
+}
+
+void Client::put_model_params(const std::string& model_id, const Pairs& params) {
+  ClientState& state = *state_;
+  state.known();
+  of_logged_models(state.server, state.settings, [&] {
+    for (std::size_t from = 0; from < params.size(); from += kModelParamsOfCreate) {
       try {
-        state.post("writing a model's parameters", "logged-models/" + model.id + "/params",
-                   {{"model_id", model.id}, {"params", share(from)}});
+        state.post("writing a model's parameters", "logged-models/" + model_id + "/params",
+                   {{"model_id", model_id}, {"params", share_of(params, from)}});
       } catch (const CallError& error) {
         if (!is_duplicate(error)) throw;
       }
     }
-    return model;
   });
 }
 

@@ -177,21 +177,6 @@ std::string fitted_registered_name(std::string_view name) {
   return without(name, "/:");
 }
 
-std::string alias_problem(std::string_view alias) {
-  if (alias.empty()) return "is empty";
-  const auto digits = [](std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-  };
-  if (alias == "latest" ||
-      ((alias.front() == 'v' || alias.front() == 'V') && digits(alias.substr(1))))
-    return "is one that MLflow keeps for itself";
-  const bool plain = std::all_of(alias.begin(), alias.end(), [](char c) {
-    return c == '-' || (static_cast<unsigned char>(c) < 0x80 && is_word(static_cast<char32_t>(c)));
-  });
-  if (!plain) return "has a character other than letters, digits, '_' and '-'";
-  return alias.size() > 255 ? "is longer than 255 characters" : "";
-}
-
 bool version_at_least(std::string_view version, int major, int minor, int patch) {
   int parts[3] = {-1, 0, 0};
   const char* at = version.data();

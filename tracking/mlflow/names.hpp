@@ -62,8 +62,6 @@ std::string artifact_url_path(std::string_view path);
 std::string fitted_model_name(std::string_view name);
 /// A registered model's name: no / and :, not empty.
 std::string fitted_registered_name(std::string_view name);
-/// As artifact_path_problem: `latest` and `v1` are MLflow's own.
-std::string alias_problem(std::string_view alias);
 
 /// "3.17.2" at or behind "3.17": by its leading numbers. An unknown version ("") is not.
 bool version_at_least(std::string_view version, int major, int minor, int patch = 0);
