@@ -157,6 +157,11 @@ class Sources(unittest.TestCase):
             self.assertEqual([row["file"] for row in csv.DictReader(table)],
                              ["pets/train/cat/cut.png", "pets/train/cat/empty.jpg"])
 
+    def test_wrong_parameters_are_usage(self):
+        file = self.store.write("w.toml", DATA.replace("SOURCE", str(self.folder)))
+        result = self.store.run("run", file, "--set", "data.mean=[0.5,0.5,0.5]", expect=2)
+        self.assertIn('with normalization = "given"; it is "reference"\n', result.err)
+
 
 if __name__ == "__main__":
     if not PROGRAM.exists():
