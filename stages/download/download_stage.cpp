@@ -143,7 +143,12 @@ void DownloadStage::fetch_archive(StageContext& context, const std::string& url,
   if (!result.etag.empty()) context.record("etag", result.etag);
   if (!result.final_url.empty()) context.record("url", shown_url(result.final_url));
   context.record("archive_sha256", found.sha256);
-  unpack(context, part, name);
+  try {
+    unpack(context, part, name);
+  } catch (const BadArchive&) {
+    discard_partial(part);  // The next try brings it anew.
+    throw;
+  }
   discard_partial(part);
 }
 
