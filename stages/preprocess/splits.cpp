@@ -101,8 +101,8 @@ class Planner {
   Images take_share(const SourceSplit& split, Images& images, double share, std::uint64_t seed,
                     const char* parameter) const {
     if (share <= 0) return {};
-    const std::vector<bool> chosen = choose_share(
-        labels_of(split, images), source_.info().classes.size(), share, seed, parameter);
+    const std::vector<bool> chosen =
+        choose_share(labels_of(split, images), source_.info().classes, share, seed, parameter);
     Images taken;
     Images left;
     for (std::size_t i = 0; i < images.size(); ++i) (chosen[i] ? taken : left).push_back(images[i]);
