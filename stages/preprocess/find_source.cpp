@@ -44,7 +44,8 @@ class Search {
     const Candidate& only = candidates_.front();
     if (options_.coarse && only.kind != kCifar100) {
       throw Error(
-          fmt::format("labels = \"coarse\" is for CIFAR-100, but these files are {}", only.kind));
+          fmt::format("labels = \"coarse\" is for CIFAR-100, but these files are {}", only.kind),
+          ErrorKind::usage);
     }
     return only.open();
   }

@@ -60,16 +60,17 @@ bool channels_second(const std::vector<std::int64_t>& shape, const std::string& 
   const bool second = layout != "NHWC" && can_be_channels(shape[1]);
   const bool last = layout != "NCHW" && can_be_channels(shape[3]);
   if (second && last) {
-    throw Error(
-        fmt::format("{} has the shape {}, whose channels may be the second or the last "
-                    "axis: set layout = \"NCHW\" or \"NHWC\"",
-                    name, shown));
+    throw Error(fmt::format("{} has the shape {}, whose channels may be the second or the last "
+                            "axis: set layout = \"NCHW\" or \"NHWC\"",
+                            name, shown),
+                ErrorKind::usage);
   }
   if (!second && !last) {
     throw Error(
         fmt::format("{} has the shape {}, in which no axis of channels (1, 3 or 4) is where "
                     "layout = \"{}\" has it",
-                    name, shown, layout));
+                    name, shown, layout),
+        ErrorKind::usage);
   }
   return second;
 }
