@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 namespace cifarpipe::download {
 namespace {
 
+constexpr int kUnpackingFailed = -1;  // ARCHIVE_ERRNO_MISC, which libarchive keeps to itself.
+
 const char* kind_of(const archive_entry* entry) {
   // The accessors take a pointer to non-const but only read.
   auto* e = const_cast<archive_entry*>(entry);
@@ -61,7 +63,7 @@ class Extraction {
     archive_read_support_format_zip(archive_.get());
     total_ = static_cast<std::int64_t>(fs::file_size(file));
     if (archive_read_open_filename(archive_.get(), file.c_str(), 1 << 16) != ARCHIVE_OK) {
-      throw Error(fmt::format("{} is not a tar or zip archive ({})", name_, reason()));
+      throw broken_between();
     }
   }
 
@@ -82,11 +84,18 @@ class Extraction {
     return text == nullptr ? "unreadable" : text;
   }
 
-  Error broken_between() const {
-    if (last_.empty()) {
-      return Error(fmt::format("{} is not a tar or zip archive ({})", name_, reason()));
+  BadArchive broken_between() const {
+    if (!last_.empty()) {
+      return BadArchive(
+          fmt::format("{} is damaged after '{}': {}", name_, printable(last_), reason()));
     }
-    return Error(fmt::format("{} is damaged after '{}': {}", name_, printable(last_), reason()));
+    // What was packed and cannot be unpacked has no other number: what is of no known format has
+    // its own, and what cannot be opened that of the system.
+    if (archive_errno(archive_.get()) == kUnpackingFailed) {
+      return BadArchive(fmt::format(
+          "{} is damaged or cut off ({}): fetch it again, or pack it anew", name_, reason()));
+    }
+    return BadArchive(fmt::format("{} is not a tar or zip archive ({})", name_, reason()));
   }
 
   Error refusal(const std::string& why) const {
@@ -164,7 +173,8 @@ class Extraction {
       const int result = archive_read_data_block(archive_.get(), &data, &size, &offset);
       if (result == ARCHIVE_EOF) break;
       if (result != ARCHIVE_OK && result != ARCHIVE_WARN) {
-        throw Error(fmt::format("{} is damaged in '{}': {}", name_, printable(last_), reason()));
+        throw BadArchive(
+            fmt::format("{} is damaged in '{}': {}", name_, printable(last_), reason()));
       }
       if (offset < position) throw refusal(fmt::format("'{}' overlaps", printable(last_)));
       check_size(offset - position + static_cast<std::int64_t>(size));

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "pipeline/error.hpp"
+
 namespace cifarpipe::download {
 
 struct Limits {
@@ -22,8 +24,15 @@ using ByteProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 /// for the folder itself. Throws an Error for a name that leads out of it or that no file can have.
 std::string entry_path(std::string_view name);
 
+/// The file is no archive, or damaged: another copy of it may be whole.
+class BadArchive : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Unpacks a tar (plain, gzip, bzip2, xz or zstd) or zip file into `dir`, which must exist and be
-/// empty. `name` is what messages call the archive.
+/// empty. `name` is what messages call the archive. Throws BadArchive, or an Error for what is
+/// refused.
 void extract_archive(const std::filesystem::path& archive, const std::string& name,
                      const std::filesystem::path& dir, const Limits& limits,
                      const ByteProgress& progress);

@@ -143,7 +143,12 @@ void DownloadStage::fetch_archive(StageContext& context, const std::string& url,
   if (!result.etag.empty()) context.record("etag", result.etag);
   if (!result.final_url.empty()) context.record("url", shown_url(result.final_url));
   context.record("archive_sha256", found.sha256);
-  unpack(context, part, name);
+  try {
+    unpack(context, part, name);
+  } catch (const BadArchive&) {
+    discard_partial(part);  // The next try brings it anew.
+    throw;
+  }
   discard_partial(part);
 }
 
@@ -152,11 +157,13 @@ void DownloadStage::take_local(StageContext& context, const fs::path& path,
   std::error_code code;
   const fs::file_status status = fs::status(path, code);
   if (!fs::exists(status)) {
-    throw Error(fmt::format("source = \"{}\" does not exist", path.string()));
+    throw Error(fmt::format("source = \"{}\" does not exist", path.string()), ErrorKind::usage);
   }
   if (fs::is_directory(status)) {
     if (pins.any()) {
-      throw Error(fmt::format("sha256 and md5 are of an archive; {} is a folder", path.string()));
+      throw Error(fmt::format("sha256 and md5 are of an archive; {} is a folder: leave them out",
+                              path.string()),
+                  ErrorKind::usage);
     }
     copy_folder(path, context.output("files"), limits(),
                 [&](std::int64_t done, std::int64_t total) {
@@ -167,7 +174,8 @@ void DownloadStage::take_local(StageContext& context, const fs::path& path,
     return;
   }
   if (!fs::is_regular_file(status)) {
-    throw Error(fmt::format("source = \"{}\" is neither a file nor a folder", path.string()));
+    throw Error(fmt::format("source = \"{}\" is neither a file nor a folder", path.string()),
+                ErrorKind::usage);
   }
   if (pins.any()) check_pins(pins, digests(context, path), path.string());
   unpack(context, path, path.string());

@@ -70,7 +70,8 @@ HttpResult fetch(const HttpRequest& request, const HttpEvents& events,
       wait_ms = request.first_wait_ms;
     }
     if (++failures > request.retries) {
-      throw Error(fmt::format("{}; gave up after {} tries", outcome.problem, failures));
+      throw Error(fmt::format("{}; gave up after {} {}", outcome.problem, failures,
+                              failures == 1 ? "try" : "tries"));
     }
     if (outcome.retry_after_s > kLongestRetryAfterS) {
       throw Error(fmt::format("{}, and asks to come back only in {} s", outcome.problem,

@@ -54,10 +54,12 @@ void BadImages::require_some_of_each_class(const std::vector<Item>& items) const
     const auto first = std::find_if(bad_.begin(), bad_.end(), [&](const Bad& bad) {
       return bad.item.target == place.first && label_of(bad.item) == place.second;
     });
-    throw Error(
-        fmt::format("none of the {} images of class '{}' in the {} split can be used; {} {}",
-                    count.first, source_.info().classes[static_cast<std::size_t>(place.second)],
-                    learn::kSplitNames[place.first], first->name, first->reason));
+    const bool only = count.first == 1;
+    throw Error(fmt::format(
+        "{} of class '{}' in the {} split can{} be used; {} {}",
+        only ? "the only image" : fmt::format("none of the {} images", count.first),
+        source_.info().classes[static_cast<std::size_t>(place.second)],
+        learn::kSplitNames[place.first], only ? "not" : "", first->name, first->reason));
   }
 }
 

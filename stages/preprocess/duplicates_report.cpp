@@ -8,6 +8,7 @@
 
 #include "stages/learn/duplicate_list.hpp"
 #include "stages/learn/files.hpp"
+#include "stages/preprocess/wording.hpp"
 #include "stages/vision/sheets.hpp"
 
 namespace cifarpipe::preprocess {
@@ -95,7 +96,8 @@ std::string duplicates_sentence(const Duplicates& duplicates, const learn::Datas
       const DuplicateCount& count = duplicates.counts[own][other];
       if (count.all() == 0) continue;
       those += fmt::format(
-          "{}{} have one in {}", those.empty() ? " " : ", ", count.all(),
+          "{}{} {} one in {}", those.empty() ? " " : ", ", count.all(),
+          count.all() == 1 ? "has" : "have",
           own == other ? "their own split" : fmt::format("the {} split", kProse[other]));
       std::string more;
       if (count.exact > 0) more = fmt::format("{} exact", count.exact);
@@ -105,8 +107,9 @@ std::string duplicates_sentence(const Duplicates& duplicates, const learn::Datas
       if (!more.empty()) those += " (" + more + ")";
     }
     if (those.empty()) continue;
-    text += fmt::format("{}of {} {} images{}", text.empty() ? "" : "; ",
-                        data.split(learn::kSplitNames[own]).count, kProse[own], those);
+    const auto images = static_cast<std::size_t>(data.split(learn::kSplitNames[own]).count);
+    text += fmt::format("{}of {}{}", text.empty() ? "" : "; ",
+                        counted(images, fmt::format("{} image", kProse[own])), those);
   }
   return "duplicates: " + (text.empty() ? "none" : text);
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <functional>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "stages/preprocess/cifar_source.hpp"
 #include "stages/preprocess/image_folder.hpp"
 #include "stages/preprocess/numpy_source.hpp"
+#include "stages/preprocess/wording.hpp"
 
 namespace fs = std::filesystem;
 
@@ -17,6 +19,7 @@ namespace cifarpipe::preprocess {
 namespace {
 
 const std::string kCifar100 = "in CIFAR-100's layout";
+const std::string kFolders = "folders of images";
 
 /// A data set that was found: where, and how to open it.
 struct Candidate {
@@ -33,20 +36,16 @@ class Search {
   std::unique_ptr<ImageSource> find() {
     visit(tree_);
     for (const ImageFolders& folders : find_image_folders(tree_)) {
-      add(shown(*folders.root), "folders of images",
+      add(shown(*folders.root), kFolders,
           [this, folders] { return std::make_unique<ImageFolderSource>(top_, tree_, folders); });
     }
-    if (candidates_.size() > 1) {
-      std::vector<std::string> places;
-      for (const Candidate& candidate : candidates_) places.push_back(candidate.where);
-      throw Error(fmt::format("there is more than one data set among the files: in {}",
-                              fmt::join(places, " and in ")));
-    }
+    if (candidates_.size() > 1) throw several();
     if (candidates_.empty()) throw nothing();
     const Candidate& only = candidates_.front();
     if (options_.coarse && only.kind != kCifar100) {
       throw Error(
-          fmt::format("labels = \"coarse\" is for CIFAR-100, but these files are {}", only.kind));
+          fmt::format("labels = \"coarse\" is for CIFAR-100, but these files are {}", only.kind),
+          ErrorKind::usage);
     }
     return only.open();
   }
@@ -100,6 +99,19 @@ class Search {
     if (some_files_.size() < 5) some_files_.push_back(std::move(file));
   }
 
+  Error several() const {
+    std::vector<std::string> places;
+    bool folders = false;
+    for (const Candidate& candidate : candidates_) {
+      places.push_back("in " + candidate.where);
+      folders = folders || candidate.kind == kFolders;
+    }
+    const std::string parts =
+        folders ? " (train/<class>/ and test/<class>/ of one data set lie in one folder)" : "";
+    return Error(fmt::format("there is more than one data set among the files: {}; keep one{}",
+                             listed(places, " and "), parts));
+  }
+
   Error nothing() const {
     if (python_) {
       return Error(
@@ -112,18 +124,33 @@ class Search {
           "and train_labels, or X and y: {}",
           fmt::join(strange_, "; ")));
     }
-    if (tree_.images > 0) {
-      return Error(fmt::format(
-          "there are {} images, but not in a folder for each class: train/<class>/ with "
-          "test/<class>/, or <class>/ alone, is expected; there is {}",
-          tree_.images, fmt::join(some_files_, ", ")));
-    }
+    if (tree_.images > 0) return no_classes();
     return Error(fmt::format(
         "no data set is among the files: neither folders of images (train/<class>/, or <class>/), "
         "nor NumPy arrays (.npz, .npy), nor data_batch_1.bin (CIFAR-10's binary layout), nor "
         "train.bin (CIFAR-100's); there is {}",
         some_files_.empty() ? std::string("nothing")
                             : fmt::format("{}", fmt::join(some_files_, ", "))));
+  }
+
+  Error no_classes() const {
+    const Folder* folder = &tree_;
+    while (folder->folders_with_images().size() == 1) {
+      folder = folder->folders_with_images().front();
+    }
+    const std::string expected = "train/<class>/ with test/<class>/, or <class>/ alone";
+    const auto here = std::count_if(folder->files.begin(), folder->files.end(),
+                                    [](const Folder::File& file) { return file.image; });
+    if (folder != &tree_ && static_cast<std::size_t>(here) == tree_.images) {
+      return Error(fmt::format(
+          "there is one folder with images only, {} ({}), but two classes are needed at least, a "
+          "folder for each: {}",
+          folder->path, counted(tree_.images, "image"), expected));
+    }
+    return Error(
+        fmt::format("there {} {}, but not in a folder for each class: {}, is expected; there is {}",
+                    tree_.images == 1 ? "is" : "are", counted(tree_.images, "image"), expected,
+                    fmt::join(some_files_, ", ")));
   }
 
   const fs::path& top_;

@@ -14,6 +14,7 @@
 
 #include "pipeline/error.hpp"
 #include "stages/preprocess/class_names.hpp"
+#include "stages/preprocess/wording.hpp"
 #include "stages/vision/decode.hpp"
 
 namespace cifarpipe::preprocess {
@@ -27,17 +28,43 @@ const Folder* folder_called(const Folder& in, const std::vector<std::string>& na
   return nullptr;
 }
 
-void find_splits(const Folder& in, std::vector<ImageFolders>& found) {
+/// The splits that lie in a folder. Without train, only what holds several classes is one: a class
+/// may be called "valid".
+ImageFolders splits_in(const Folder& in) {
   ImageFolders here;
   here.root = &in;
   here.train = folder_called(in, {"train", "training"});
-  if (here.train != nullptr) {
-    here.validation = folder_called(in, {"validation", "valid", "val"});
-    here.test = folder_called(in, {"test", "testing"});
-    found.push_back(here);
-    return;
+  here.validation = folder_called(in, {"validation", "valid", "val"});
+  here.test = folder_called(in, {"test", "testing"});
+  for (const Folder** split : {&here.validation, &here.test}) {
+    const bool counts =
+        here.train != nullptr || (*split != nullptr && (*split)->folders_with_images().size() > 1);
+    if (!counts) *split = nullptr;
   }
-  for (const Folder& folder : in.folders) find_splits(folder, found);
+  return here;
+}
+
+/// Where a folder stands. One with images of its own among others is a class, whatever lies deeper
+/// in it; one that is alone may have a picture beside its class folders.
+enum class Standing { alone, among_others, in_class };
+
+void find_sets(const Folder& in, Standing standing, std::vector<ImageFolders>& found) {
+  const ImageFolders here = splits_in(in);
+  const bool split = here.train != nullptr || here.validation != nullptr || here.test != nullptr;
+  if (split) found.push_back(here);
+  if (standing == Standing::among_others && in.has_images_itself()) standing = Standing::in_class;
+  std::vector<const Folder*> others = in.folders_with_images();
+  std::erase_if(others, [&](const Folder* folder) {
+    return folder == here.train || folder == here.validation || folder == here.test;
+  });
+  const bool several = split || others.size() > 1;
+  const std::size_t before = found.size();
+  for (const Folder* folder : others) {
+    find_sets(*folder, standing == Standing::alone && several ? Standing::among_others : standing,
+              found);
+  }
+  const bool classes = !split && others.size() > 1 && standing != Standing::in_class;
+  if (classes && found.size() == before) found.push_back({&in, &in, nullptr, nullptr});
 }
 
 std::vector<std::string> class_folders(const Folder& split) {
@@ -46,16 +73,36 @@ std::vector<std::string> class_folders(const Folder& split) {
   return names;
 }
 
-/// Class folders without splits around them must not be data sets themselves.
-void require_plain_classes(const Folder& root) {
-  for (const Folder* folder : root.folders_with_images()) {
-    if (folder->has_images_itself() || folder->folders_with_images().size() < 2) continue;
-    throw Error(
-        fmt::format("the folder {} should hold the images of one class, but it holds folders of "
-                    "images ({}): what is understood is train/<class>/ with test/<class>/, or one "
-                    "folder <class>/ for each class",
-                    folder->path, fmt::join(class_folders(*folder), ", ")));
+/// Class folders without splits around them must be all that there is: beside others, a folder of
+/// folders may as well be a class.
+void require_plain_classes(const Folder& top, const Folder& root) {
+  const Folder* folder = &top;
+  while (folder != &root && folder->folders_with_images().size() == 1) {
+    folder = folder->folders_with_images().front();
   }
+  if (folder == &root) return;
+  throw Error(
+      fmt::format("the folder {} holds folders of images ({}), and other images lie beside it: if "
+                  "it is one class, put its images into one folder; if it is the data set, take "
+                  "away what lies beside it",
+                  root.path, listed(class_folders(root))));
+}
+
+void require_train(const ImageFolders& folders) {
+  if (folders.train != nullptr) return;
+  const Folder& other = folders.test != nullptr ? *folders.test : *folders.validation;
+  throw Error(
+      fmt::format("there is {} without train: put a folder train with the same classes beside it, "
+                  "or, if its images are to be learned from, call it train and set test, the share "
+                  "that becomes the test split",
+                  other.path));
+}
+
+void require_two_classes(const Folder& train) {
+  const std::vector<std::string> classes = class_folders(train);
+  if (classes.size() > 1) return;
+  throw Error(fmt::format("{} holds images of one class only, {}, but two are needed at least",
+                          train.path, classes.front()));
 }
 
 void require_same_classes(const std::vector<std::string>& train, const Folder& other) {
@@ -144,13 +191,7 @@ void read_file(const std::filesystem::path& file, std::vector<std::uint8_t>& byt
 
 std::vector<ImageFolders> find_image_folders(const Folder& top) {
   std::vector<ImageFolders> found;
-  find_splits(top, found);
-  if (!found.empty()) return found;
-  const Folder* folder = &top;
-  while (folder->folders_with_images().size() == 1) folder = folder->folders_with_images().front();
-  if (!folder->folders_with_images().empty()) {
-    found.push_back({folder, folder, nullptr, nullptr});
-  }
+  find_sets(top, Standing::alone, found);
   return found;
 }
 
@@ -158,7 +199,9 @@ ImageFolderSource::ImageFolderSource(std::filesystem::path top, const Folder& tr
                                      const ImageFolders& folders)
     : top_(std::move(top)) {
   info_.layout = "image folder";
-  if (folders.train == folders.root) require_plain_classes(*folders.root);
+  require_train(folders);
+  if (folders.train == folders.root) require_plain_classes(tree, *folders.root);
+  require_two_classes(*folders.train);
   name_classes(class_folders(*folders.train));
   add_split("train", *folders.train);
   std::size_t taken = files_.back().size();
@@ -169,15 +212,14 @@ ImageFolderSource::ImageFolderSource(std::filesystem::path top, const Folder& tr
     add_split(name, *folder);
     taken += files_.back().size();
   }
-  if (tree.images > taken) {
-    info_.remarks.push_back(fmt::format("{} image{} outside of the class folders {} passed over",
-                                        tree.images - taken, tree.images - taken == 1 ? "" : "s",
-                                        tree.images - taken == 1 ? "is" : "are"));
+  if (const std::size_t left = tree.images - taken; left > 0) {
+    info_.remarks.push_back(fmt::format("{} outside of the class folders {} passed over",
+                                        counted(left, "image"), left == 1 ? "is" : "are"));
   }
   if (const std::size_t others = count_others(tree); others > 0) {
-    info_.remarks.push_back(fmt::format("{} file{} that {} no image {} passed over", others,
-                                        others == 1 ? "" : "s", others == 1 ? "is" : "are",
-                                        others == 1 ? "is" : "are"));
+    const char* are = others == 1 ? "is" : "are";
+    info_.remarks.push_back(
+        fmt::format("{} that {} no image {} passed over", counted(others, "file"), are, are));
   }
   vision::open_decoder();
 }

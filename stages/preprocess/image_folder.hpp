@@ -15,18 +15,20 @@ namespace cifarpipe::preprocess {
 /// Where the images of a data set are; points into the tree.
 struct ImageFolders {
   const Folder* root = nullptr;
-  const Folder* train = nullptr;  ///< The root itself where classes stand alone.
+  const Folder* train = nullptr;  ///< The root itself where classes stand alone; null where only
+                                  ///< other splits are.
   const Folder* validation = nullptr;
   const Folder* test = nullptr;
 };
 
-/// All that the tree holds: folders with a train folder in them, or else the one whose folders are
-/// the classes.
+/// All that the tree holds: folders with splits in them, and folders that hold several folders of
+/// images and no data set.
 std::vector<ImageFolders> find_image_folders(const Folder& top);
 
 class ImageFolderSource : public ImageSource {
  public:
-  /// Throws an Error that names a class which is not in every split.
+  /// Throws an Error when there is no train, when it is not clear what the classes are, and for a
+  /// class which is not in every split.
   ImageFolderSource(std::filesystem::path top, const Folder& tree, const ImageFolders& folders);
 
   vision::Image load(std::size_t split, std::size_t image, int channels) const override;

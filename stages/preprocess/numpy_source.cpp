@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "pipeline/error.hpp"
+#include "stages/preprocess/array_classes.hpp"
 #include "stages/preprocess/class_names.hpp"
 
 namespace cifarpipe::preprocess {
@@ -60,18 +60,34 @@ bool channels_second(const std::vector<std::int64_t>& shape, const std::string& 
   const bool second = layout != "NHWC" && can_be_channels(shape[1]);
   const bool last = layout != "NCHW" && can_be_channels(shape[3]);
   if (second && last) {
-    throw Error(
-        fmt::format("{} has the shape {}, whose channels may be the second or the last "
-                    "axis: set layout = \"NCHW\" or \"NHWC\"",
-                    name, shown));
+    throw Error(fmt::format("{} has the shape {}, whose channels may be the second or the last "
+                            "axis: set layout = \"NCHW\" or \"NHWC\"",
+                            name, shown),
+                ErrorKind::usage);
   }
   if (!second && !last) {
     throw Error(
         fmt::format("{} has the shape {}, in which no axis of channels (1, 3 or 4) is where "
                     "layout = \"{}\" has it",
-                    name, shown, layout));
+                    name, shown, layout),
+        ErrorKind::usage);
   }
   return second;
+}
+
+Error not_a_shade(const std::string& array, std::size_t image, double value) {
+  if (!std::isfinite(value)) {
+    return Error(
+        fmt::format("{}, image {}: the value {} is no number that a pixel can have; put another in "
+                    "its place (numpy.nan_to_num) or leave such images out",
+                    array, image, value));
+  }
+  return Error(fmt::format(
+      "{}, image {}: the value {} is not from 0 to 1, where floats have to be; {} or save it as "
+      "uint8",
+      array, image, value,
+      value > 1 ? "divide the array by its maximum (255?)"
+                : "move and scale the array to that range (x / 2 + 0.5 where it is from -1 to 1)"));
 }
 
 }  // namespace
@@ -136,13 +152,19 @@ NumpySource::Pixels NumpySource::look_at(const std::string& images, const std::s
                     pixels.name, array.type()));
   }
   const std::vector<std::int64_t>& shape = array.shape;
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
+    throw Error(
+        fmt::format("{} has the shape {}, so that no images are in it: leave it out together with "
+                    "its labels, or save it again with images",
+                    pixels.name, array.shown_shape()));
+  }
   const bool ranks = shape.size() == 3 || shape.size() == 4;
-  if (!ranks || *std::min_element(shape.begin(), shape.end()) < 1 ||
-      *std::max_element(shape.begin() + 1, shape.end()) > kLongestSide || shape[0] > INT32_MAX) {
+  if (!ranks || *std::max_element(shape.begin() + 1, shape.end()) > kLongestSide ||
+      shape[0] > INT32_MAX) {
     throw Error(
         fmt::format("{} has the shape {}; images have (N, height, width), (N, height, "
-                    "width, channels) or (N, channels, height, width)",
-                    pixels.name, array.shown_shape()));
+                    "width, channels) or (N, channels, height, width), with sides up to {}",
+                    pixels.name, array.shown_shape(), kLongestSide));
   }
   const bool second =
       shape.size() == 4 && channels_second(shape, layout, pixels.name, array.shown_shape());
@@ -162,21 +184,9 @@ NumpySource::Pixels NumpySource::look_at(const std::string& images, const std::s
 }
 
 void NumpySource::name_classes() {
-  std::int32_t last = 0;
-  for (const SourceSplit& split : splits_) {
-    last = std::max(last, *std::max_element(split.labels.begin(), split.labels.end()));
-  }
-  info_.classes = arrays_->class_names();
-  if (info_.classes.empty()) {
-    for (std::int32_t i = 0; i <= last; ++i) info_.classes.push_back(std::to_string(i));
-    return;
-  }
-  const std::set<std::string> distinct(info_.classes.begin(), info_.classes.end());
-  if (last >= static_cast<std::int64_t>(info_.classes.size()) ||
-      distinct.size() != info_.classes.size()) {
-    throw Error(fmt::format("{}: {} different class names do not do for labels up to {}",
-                            arrays_->place(), distinct.size(), last));
-  }
+  ArrayClasses classes = classes_of(arrays_->place(), arrays_->class_names(), splits_);
+  info_.classes = std::move(classes.names);
+  info_.remarks = std::move(classes.remarks);
   info_.official_classes = shorten_official_names(info_.classes);
 }
 
@@ -186,12 +196,7 @@ std::uint8_t NumpySource::byte_at(const Pixels& pixels, std::int64_t place,
   if (pixels.array.kind == 'u') {
     return static_cast<std::uint8_t>((static_cast<std::uint32_t>(value) * 255u + 32767u) / 65535u);
   }
-  if (!(value >= 0 && value <= 1)) {
-    throw Error(
-        fmt::format("{}, image {}: the value {} is not from 0 to 1, where floats have to "
-                    "be; divide the array by its maximum (255?) or save it as uint8",
-                    pixels.name, image, value));
-  }
+  if (!(value >= 0 && value <= 1)) throw not_a_shade(pixels.name, image, value);
   return static_cast<std::uint8_t>(std::floor(value * 255 + 0.5));
 }
 

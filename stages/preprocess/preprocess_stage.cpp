@@ -68,7 +68,7 @@ Schema<PreprocessParams> PreprocessParams::schema() {
             "normalization = \"given\" needs mean and std, a number for each channel")
       .rule({Param("normalization") != "given"},
             {is_empty_list("mean", true), is_empty_list("std", true)},
-            "mean and std count only with normalization = \"given\"; it is \"{normalization}\"");
+            "mean and std count only with normalization = \"given\"; it is {normalization}");
 }
 
 StageDescription PreprocessStage::describe() {

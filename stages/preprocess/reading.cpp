@@ -61,7 +61,8 @@ void read_images(const ImageSource& source, const std::vector<Item>& items, cons
               fmt::format("{} has {} x {} pixels and {} has {} x {}: set size, such as size = "
                           "[32] or size = [height, width], to bring all images to one size",
                           first, shape.width, shape.height, source.name_of(item.split, item.image),
-                          image.width, image.height));
+                          image.width, image.height),
+              ErrorKind::usage);
         }
         take(item, std::move(read));
       });

@@ -45,11 +45,12 @@ std::vector<std::int64_t> shares(const std::vector<std::int64_t>& counts, double
 
 }  // namespace
 
-std::vector<bool> choose_share(std::span<const std::int32_t> labels, std::size_t classes,
-                               double fraction, std::uint64_t seed, const std::string& parameter) {
+std::vector<bool> choose_share(std::span<const std::int32_t> labels,
+                               const std::vector<std::string>& classes, double fraction,
+                               std::uint64_t seed, const std::string& parameter) {
   std::vector<bool> chosen(labels.size(), false);
   if (fraction <= 0) return chosen;
-  std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> members(classes);
+  std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> members(classes.size());
   for (std::size_t i = 0; i < labels.size(); ++i) {
     members[static_cast<std::size_t>(labels[i])].emplace_back(rank_of(seed, i), i);
   }
@@ -59,9 +60,12 @@ std::vector<bool> choose_share(std::span<const std::int32_t> labels, std::size_t
   for (std::size_t c = 0; c < members.size(); ++c) {
     if (share[c] > 0 && share[c] == counts[c]) {
       throw Error(
-          fmt::format("{} = {} takes all {} images of class {}: none is left to "
-                      "train on",
-                      parameter, fraction, counts[c], c));
+          fmt::format("{} = {} takes {} of class '{}', and none is left to train on: lower "
+                      "{}, or add images of that class",
+                      parameter, fraction,
+                      counts[c] == 1 ? "the only image" : fmt::format("all {} images", counts[c]),
+                      classes[c], parameter),
+          ErrorKind::usage);
     }
     std::sort(members[c].begin(), members[c].end());
     for (std::int64_t i = 0; i < share[c]; ++i) {

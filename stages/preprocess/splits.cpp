@@ -86,26 +86,32 @@ class Planner {
          {std::pair<std::string, double>("test", options_.test),
           std::pair<std::string, double>("validation", options_.validation)}) {
       if (share <= 0 || !has(name)) continue;
-      throw Error(
-          fmt::format("{} = {} would take a {} split out of the training images, but the "
-                      "data has one: leave {} out",
-                      name, share, name, name));
+      throw Error(fmt::format("{} = {} would take a {} split out of the training images, but the "
+                              "data has one: leave {} out",
+                              name, share, name, name),
+                  ErrorKind::usage);
     }
     if (has("test") || has("validation") || options_.test > 0 || options_.validation > 0) return;
     throw Error(
         "the data has training images only, and nothing to judge a model by: set test, the share "
-        "of every class that becomes the test split (such as test = 0.2), or validation");
+        "of every class that becomes the test split (such as test = 0.2), or validation",
+        ErrorKind::usage);
   }
 
   /// Moves a share of `images` out of them.
   Images take_share(const SourceSplit& split, Images& images, double share, std::uint64_t seed,
                     const char* parameter) const {
     if (share <= 0) return {};
-    const std::vector<bool> chosen = choose_share(
-        labels_of(split, images), source_.info().classes.size(), share, seed, parameter);
+    const std::vector<bool> chosen =
+        choose_share(labels_of(split, images), source_.info().classes, share, seed, parameter);
     Images taken;
     Images left;
     for (std::size_t i = 0; i < images.size(); ++i) (chosen[i] ? taken : left).push_back(images[i]);
+    if (taken.empty()) {
+      throw Error(fmt::format("{} = {} of {} training images is none: raise {}", parameter, share,
+                              left.size(), parameter),
+                  ErrorKind::usage);
+    }
     images = std::move(left);
     return taken;
   }

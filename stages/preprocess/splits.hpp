@@ -28,8 +28,8 @@ struct SplitPlan {
   std::array<bool, 3> present{};  ///< Of learn::kSplitNames.
 };
 
-/// Throws an Error for a share of what the source has already, and when there would be nothing to
-/// judge a model by.
+/// Throws an Error of usage for a share of what the source has already or that is no image, and
+/// when there would be nothing to judge a model by.
 SplitPlan plan_splits(const ImageSource& source, const SplitOptions& options, std::uint64_t seed);
 
 }  // namespace cifarpipe::preprocess

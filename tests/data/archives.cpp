@@ -142,6 +142,15 @@ BOOST_AUTO_TEST_CASE(damage_is_said_with_its_place) {
         message_of([&] { extract_archive(temp.path() / "cut", "cut", out, {}, nothing); });
     check_contains(message, "cut is damaged in 'big.bin': ");
   }
+  // Cut off within the first block that unpacks, so that no entry is seen.
+  const fs::path whole = make_archive(temp.path() / "whole", {{"big.bin", noise}}, "tar.gz");
+  write(temp.path() / "early", read(whole).substr(0, 3000));
+  BOOST_CHECK_EQUAL(message_of([&] {
+                      extract_archive(temp.path() / "early", "early", temp.make("early-out"), {},
+                                      nothing);
+                    }),
+                    "early is damaged or cut off (truncated gzip input): fetch it again, or pack "
+                    "it anew");
   write(temp.path() / "text", "<html>Not found</html>\n" + std::string(2000, ' '));
   write(temp.path() / "empty", "");
   for (const std::string name : {"text", "empty"}) {

@@ -124,6 +124,24 @@ BOOST_AUTO_TEST_CASE(pins) {
                     "'sha256' = \"abc\" is not a digest: 64 hex digits are expected");
 }
 
+BOOST_AUTO_TEST_CASE(a_damaged_archive_is_fetched_anew) {
+  const TempDir temp;
+  const std::string content = read(archive_in(temp.path()));
+  for (const std::string& bad : {content.substr(0, content.size() / 2), std::string("<html>")}) {
+    HttpServer server([&](const HttpQuery& q) {
+      return serve_file(q, q.number == 1 ? bad : content, "\"e" + std::to_string(q.number) + "\"");
+    });
+    const TempDir work;
+    FakeContext context(work.path());
+    const DownloadParams p = params(server.url("/d"));
+    check_contains(failure(context, p), server.url("/d") + " is ");
+    BOOST_CHECK(fs::is_empty(context.resume_dir()));
+    fs::remove_all(context.output("files"));
+    BOOST_CHECK_EQUAL(failure(context, p), "");
+    BOOST_CHECK(tree(context.output("files")) == kFiles);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(known_digests) {
   const TempDir temp;
   write(temp.path() / "abc", "abc");

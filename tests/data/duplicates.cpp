@@ -83,8 +83,8 @@ BOOST_AUTO_TEST_CASE(exact_and_near_are_listed) {
                         "test,11,train,11,near," +
                         bits + ",0,0\n");
   BOOST_CHECK_EQUAL(duplicates_sentence(found, reader),
-                    "duplicates: of 2 test images 1 have one in the training split; of 1 "
-                    "validation images 1 have one in the training split (1 exact); of 4 training "
+                    "duplicates: of 2 test images 1 has one in the training split; of 1 "
+                    "validation image 1 has one in the training split (1 exact); of 4 training "
                     "images 2 have one in their own split (2 exact, 2 of another label)");
   const auto counts = nlohmann::json::parse(duplicates_json(found, reader, 64));
   BOOST_CHECK_EQUAL(counts["distance"], 64);

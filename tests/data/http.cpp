@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(goes_on_in_a_later_process) {
   });
   Download d(server.url("/a"));
   d.request.retries = 0;
-  check_contains(d.failure(), "; gave up after 1 tries");
+  check_contains(d.failure(), "; gave up after 1 try");
   BOOST_CHECK_EQUAL(fs::file_size(d.request.file), 100000u);
   const HttpResult result = d.run();
   BOOST_CHECK(d.content() == kContent);

@@ -11,6 +11,20 @@ namespace {
 
 using Ints = std::vector<int>;
 
+using Files = std::vector<std::string>;
+
+Files operator+(Files files, const Files& more) {
+  files.insert(files.end(), more.begin(), more.end());
+  return files;
+}
+
+/// What is said to a folder with these images.
+std::string failure_of(const Files& files) {
+  PreprocessJob job;
+  for (const std::string& file : files) job.add_image(file, 1);
+  return job.failure();
+}
+
 /// Two classes, train and test, below a folder around them. Red tells the images apart.
 void write_small(const PreprocessJob& job) {
   job.add_image("set/train/b/1.png", 11);
@@ -129,23 +143,90 @@ BOOST_AUTO_TEST_CASE(classes_must_agree) {
 }
 
 BOOST_AUTO_TEST_CASE(layouts_that_are_none) {
-  PreprocessJob loose;
-  loose.add_image("pictures/1.png", 1);
-  check_contains(loose.failure(), "there are 1 images, but not in a folder for each class");
-  PreprocessJob sets;
-  for (const char* file : {"x/a/1.png", "x/b/1.png", "y/a/1.png", "y/b/1.png"}) {
-    sets.add_image(file, 1);
-  }
-  check_contains(sets.failure(), "the folder x should hold the images of one class");
-  PreprocessJob two;
-  write_small(two);
-  two.add_image("again/train/a/1.png", 1);
-  BOOST_CHECK_EQUAL(two.failure(),
-                    "there is more than one data set among the files: in again and in set");
+  BOOST_CHECK_EQUAL(failure_of({"1.png"}),
+                    "there is 1 image, but not in a folder for each class: train/<class>/ with "
+                    "test/<class>/, or <class>/ alone, is expected; there is 1.png");
+  BOOST_CHECK_EQUAL(failure_of({"set/x/1.png", "set/x/2.png"}),
+                    "there is one folder with images only, set/x (2 images), but two classes are "
+                    "needed at least, a folder for each: train/<class>/ with test/<class>/, or "
+                    "<class>/ alone");
+  check_contains(failure_of({"x/1.png", "2.png"}), "there are 2 images, but not in a folder for");
+  BOOST_CHECK_EQUAL(failure_of({"train/x/1.png", "test/x/2.png"}),
+                    "train holds images of one class only, x, but two are needed at least");
   PreprocessJob coarse;
   write_small(coarse);
   coarse.params.labels = "coarse";
   check_contains(coarse.failure(), "but these files are folders of images");
+}
+
+BOOST_AUTO_TEST_CASE(several_data_sets_are_named) {
+  const std::string several = "there is more than one data set among the files: ";
+  const std::string end =
+      "; keep one (train/<class>/ and test/<class>/ of one data set lie in one folder)";
+  const Files split = {"s/train/a/1.png", "s/train/b/1.png", "s/test/a/1.png", "s/test/b/1.png"};
+  BOOST_CHECK_EQUAL(failure_of(split + Files{"again/train/a/1.png"}),
+                    several + "in again and in s" + end);
+  // Classes alone beside splits, above them, and in the folder that has the splits.
+  BOOST_CHECK_EQUAL(failure_of(split + Files{"one/a/1.png", "one/b/1.png"}),
+                    several + "in one and in s" + end);
+  BOOST_CHECK_EQUAL(failure_of(split + Files{"s/raw/a/1.png", "s/raw/b/1.png"}),
+                    several + "in s and in s/raw" + end);
+  // Of no set with splits; at any depth.
+  BOOST_CHECK_EQUAL(failure_of({"x/a/1.png", "x/b/1.png", "y/a/1.png", "y/b/1.png"}),
+                    several + "in x and in y" + end);
+  BOOST_CHECK_EQUAL(
+      failure_of({"x/in/a/1.png", "x/in/b/1.png", "y/in/a/1.png", "y/in/b/1.png", "z/1.png"}),
+      several + "in x/in and in y/in" + end);
+  // train and test that lie apart.
+  BOOST_CHECK_EQUAL(
+      failure_of({"x/train/a/1.png", "x/train/b/1.png", "y/test/a/1.png", "y/test/b/1.png"}),
+      several + "in x and in y" + end);
+  Files many;
+  for (int i = 0; i < 8; ++i) {
+    for (const char* file : {"/a/1.png", "/b/1.png"}) many.push_back(std::to_string(i) + file);
+  }
+  check_contains(failure_of(many), "in 3 and in 4 and 3 more; keep one");
+}
+
+BOOST_AUTO_TEST_CASE(one_class_or_a_data_set) {
+  const std::string unclear =
+      "the folder cat holds folders of images (2020, 2021), and other images lie beside it: ";
+  check_contains(failure_of({"cat/2020/1.png", "cat/2021/1.png", "dog/1.png"}), unclear);
+  check_contains(failure_of({"cat/2020/1.png", "cat/2021/1.png", "dog/1.png", "cow/1.png"}),
+                 unclear);
+  // With images of its own it is a class; so it is in train, and with one folder in it.
+  const Files classes[] = {
+      {"cat/1.png", "cat/2020/1.png", "cat/2021/1.png", "valid/deep/1.png"},
+      {"cat/1.png", "cat/deep/x/1.png", "cat/deep/y/1.png", "valid/1.png"},
+      {"train/cat/2020/1.png", "train/cat/2021/1.png", "train/valid/1.png", "train/valid/2.png"},
+      {"set/logo.png", "set/cat/1.png", "set/cat/2.png", "set/cat/3.png", "set/valid/1.png"}};
+  for (const Files& files : classes) {
+    PreprocessJob job;
+    for (const std::string& file : files) job.add_image(file, 1);
+    job.params.validation = 0.25;
+    BOOST_CHECK((job.run().info().classes == std::vector<std::string>{"cat", "valid"}));
+    BOOST_CHECK_EQUAL(job.said("1 image outside of the class folders is passed over"),
+                      files.front() == "set/logo.png");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(test_without_train) {
+  for (const double share : {0.0, 0.5}) {
+    for (const char* name : {"test", "Testing", "val", "valid", "validation"}) {
+      PreprocessJob job;
+      for (const char* file : {"/a/1.png", "/a/2.png", "/b/1.png", "/b/2.png"}) {
+        job.add_image(std::string("set/") + name + file, 1);
+      }
+      job.params.test = share;
+      BOOST_CHECK_EQUAL(job.failure(),
+                        std::string("there is set/") + name +
+                            " without train: put a folder train with the same classes beside it, "
+                            "or, if its images are to be learned from, call it train and set test, "
+                            "the share that becomes the test split");
+    }
+  }
+  check_contains(failure_of({"val/a/1.png", "val/b/1.png", "test/a/1.png", "test/b/1.png"}),
+                 "there is test without train");
 }
 
 BOOST_AUTO_TEST_CASE(sizes) {

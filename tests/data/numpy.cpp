@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "stages/preprocess/npy.hpp"
@@ -251,7 +252,18 @@ BOOST_AUTO_TEST_CASE(wrong_arrays) {
   check_contains(failure({{"x_train", npy("<i4", "4, 2, 3", std::string(96, '\0'))}}),
                  "holds int32; images are read from uint8");
   check_contains(failure({{"x_train", npy("<f4", "4, 1, 1", raw<float>({0, 0.5, 17, 1}))}}),
-                 "x_train of a.npz, image 2: the value 17 is not from 0 to 1");
+                 "x_train of a.npz, image 2: the value 17 is not from 0 to 1, where floats have to "
+                 "be; divide the array by its maximum");
+  check_contains(failure({{"x_train", npy("<f4", "4, 1, 1", raw<float>({0, 1, 0.5, -0.5}))}}),
+                 "image 3: the value -0.5 is not from 0 to 1, where floats have to be; move and");
+  for (const double value : {std::nan(""), HUGE_VAL}) {
+    check_contains(failure({{"x_train", npy("<f8", "4, 1, 1", raw<double>({0, 1, value, 1}))}}),
+                   "is no number that a pixel can have; put another in its place "
+                   "(numpy.nan_to_num) or leave such images out");
+  }
+  BOOST_CHECK_EQUAL(failure({{"x_test", npy("|u1", "0, 2, 3", "")}, {"y_test", labels({})}}),
+                    "x_test of a.npz has the shape (0, 2, 3), so that no images are in it: leave "
+                    "it out together with its labels, or save it again with images");
   check_contains(failure({{"x_train", npy("|u1", "4, 6", std::string(24, 'x'))}}),
                  "has the shape (4, 6); images have");
   check_contains(failure({{"x_train", npy("|u1", "4, 2, 3", std::string(23, 'x'))}}),
@@ -260,6 +272,60 @@ BOOST_AUTO_TEST_CASE(wrong_arrays) {
   write(strange.files() / "a.npz", npz({{"arr_0", grey_images(1, 1)}}, false));
   check_contains(strange.failure(), "no array has the name of images or labels");
   check_contains(strange.failure(), "a.npz holds arr_0");
+}
+
+BOOST_AUTO_TEST_CASE(labels_without_images) {
+  const auto fill = [](const PreprocessJob& job, const std::vector<std::int64_t>& train,
+                       const std::vector<std::int64_t>& test, const std::string& names) {
+    const auto count = [](const auto& labels) { return static_cast<int>(labels.size()); };
+    write(job.files() / "in/a.npz", npz({{"x_train", grey_images(count(train), 1)},
+                                         {"y_train", labels(train)},
+                                         {"x_test", grey_images(count(test), 9)},
+                                         {"y_test", labels(test)}},
+                                        true));
+    if (!names.empty()) write(job.files() / "in/classes.txt", names);
+  };
+  const auto failure = [&](const std::vector<std::int64_t>& train,
+                           const std::vector<std::int64_t>& test, const std::string& names = "") {
+    PreprocessJob job;
+    fill(job, train, test, names);
+    job.params.normalization = "computed";
+    return job.failure();
+  };
+  BOOST_CHECK_EQUAL(failure({0, 2, 4}, {2, 0}),
+                    "in/a.npz: the labels go up to 4, but no image has 1, 3: renumber them in all "
+                    "splits alike (numpy.unique(labels, return_inverse=True)[1]); or, if these are "
+                    "classes without images, name all 5 (class_names, or a classes.txt beside the "
+                    "arrays)");
+  check_contains(failure({1, 2, 3}, {3}),
+                 "the labels go up to 3, but no image has 0: labels count from 0, so subtract 1 "
+                 "from all; or");
+  check_contains(failure({0, 65535}, {0}), "no image has 1, 2, 3, 4, 5 and 65529 more: renumber");
+  BOOST_CHECK_EQUAL(failure({1, 2, 3}, {1}, "a\nb\nc"),
+                    "in/a.npz: with 3 class names labels go up to 2, but there is the label 3: "
+                    "labels count from 0, so subtract 1 from all");
+  check_contains(failure({0, 1, 2}, {1}, "a\nb"),
+                 "with 2 class names labels go up to 1, but there is the label 2: name the other");
+
+  const auto remarks = [&](const std::vector<std::int64_t>& train,
+                           const std::vector<std::int64_t>& test, const std::string& names,
+                           std::size_t classes) {
+    PreprocessJob job;
+    fill(job, train, test, names);
+    job.params.normalization = "computed";
+    BOOST_CHECK_EQUAL(job.run().info().classes.size(), classes);
+    std::string said;
+    for (const auto& [level, line] : job.context.logs) {
+      if (line.find("no image") == 0) said += line + "\n";
+    }
+    return said;
+  };
+  BOOST_CHECK_EQUAL(remarks({0, 1}, {1, 0}, "", 2), "");
+  BOOST_CHECK_EQUAL(remarks({0, 2}, {2, 0}, "a\nb\nc\nd", 4),
+                    "no image has the label 1 ('b'), 3 ('d')\n");
+  BOOST_CHECK_EQUAL(remarks({0, 1}, {0, 2}, "", 3),
+                    "no image of the train split has the label 2\n"
+                    "no image of the test split has the label 1\n");
 }
 
 BOOST_AUTO_TEST_CASE(wrong_headers) {

@@ -293,7 +293,7 @@ BOOST_AUTO_TEST_CASE(missing_and_foreign_files) {
     write_cifar10(job.files() / "again");
     BOOST_CHECK_EQUAL(job.failure(),
                       "there is more than one data set among the files: in "
-                      "again/x/y and in x/y");
+                      "again/x/y and in x/y; keep one");
   }
   {
     Job job;

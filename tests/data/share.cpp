@@ -9,6 +9,16 @@ using namespace cifarpipe;
 using namespace cifarpipe::preprocess;
 using namespace cifarpipe::test;
 
+namespace {
+
+std::vector<std::string> names(std::size_t classes) {
+  std::vector<std::string> names;
+  for (std::size_t c = 0; c < classes; ++c) names.push_back("class " + std::to_string(c));
+  return names;
+}
+
+}  // namespace
+
 BOOST_AUTO_TEST_SUITE(share)
 
 BOOST_AUTO_TEST_CASE(shares_are_right) {
@@ -21,7 +31,7 @@ BOOST_AUTO_TEST_CASE(shares_are_right) {
           labels.push_back(static_cast<std::int32_t>(i * i % 7 % classes));
           ++count[labels.back()];
         }
-        const std::vector<bool> chosen = choose_share(labels, classes, fraction, 9);
+        const std::vector<bool> chosen = choose_share(labels, names(classes), fraction, 9);
         BOOST_REQUIRE_EQUAL(chosen.size(), size);
         std::vector<double> taken(classes);
         double all = 0;
@@ -42,9 +52,9 @@ BOOST_AUTO_TEST_CASE(shares_are_right) {
 BOOST_AUTO_TEST_CASE(the_seed_chooses) {
   std::vector<std::int32_t> labels(20000);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 10);
-  const auto first = choose_share(labels, 10, 0.1, 1);
-  BOOST_CHECK(first == choose_share(labels, 10, 0.1, 1));
-  const auto second = choose_share(labels, 10, 0.1, 2);
+  const auto first = choose_share(labels, names(10), 0.1, 1);
+  BOOST_CHECK(first == choose_share(labels, names(10), 0.1, 1));
+  const auto second = choose_share(labels, names(10), 0.1, 2);
   int both = 0;
   int early = 0;
   for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -57,8 +67,17 @@ BOOST_AUTO_TEST_CASE(the_seed_chooses) {
 
 BOOST_AUTO_TEST_CASE(a_class_is_never_used_up) {
   const std::vector<std::int32_t> labels = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-  check_contains(message_of([&] { choose_share(labels, 2, 0.9, 1); }),
-                 "takes all 1 images of class 1: none is left to train on");
+  BOOST_CHECK_EQUAL(
+      message_of([&] {
+        choose_share(labels, {"cat", "dog"}, 0.9, 1);
+      }),
+      "validation = 0.9 takes the only image of class 'dog', and none is left to train "
+      "on: lower validation, or add images of that class");
+  const std::vector<std::int32_t> more = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1};
+  check_contains(message_of([&] {
+                   choose_share(more, {"cat", "dog"}, 0.9, 1, "test");
+                 }),
+                 "test = 0.9 takes all 3 images of class 'dog', and none is left to train on");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -157,6 +157,20 @@ class Sources(unittest.TestCase):
             self.assertEqual([row["file"] for row in csv.DictReader(table)],
                              ["pets/train/cat/cut.png", "pets/train/cat/empty.jpg"])
 
+    def test_wrong_parameters_are_usage(self):
+        file = self.store.write("w.toml", DATA.replace("SOURCE", str(self.folder)))
+        result = self.store.run("run", file, "--set", "data.mean=[0.5,0.5,0.5]", expect=2)
+        self.assertIn('with normalization = "given"; it is "reference"\n', result.err)
+        for setting, said in (
+                ("download.sha256=00", "is not a digest: 64 hex digits are expected"),
+                ("download.md5=" + "0" * 32, "is a folder: leave them out"),
+                ("data.test=0.2", "but the data has one: leave test out"),
+                ("data.validation=0.01", "validation = 0.01 of 24 training images is none"),
+                ("data.labels=coarse", "but these files are folders of images"),
+                ("data.size=[32,32,3]", "size has 3 numbers")):
+            result = self.store.run("run", file, "--set", setting, expect=2)
+            self.assertIn(said, result.err)
+
 
 if __name__ == "__main__":
     if not PROGRAM.exists():
