@@ -1,9 +1,11 @@
-"""Pictures of MLflow's pages with a run and a sweep of shipped configurations: see docs/screenshots.
+"""Pictures of MLflow's pages with a run of every shipped configuration, in small and on drawn
+images: see docs/screenshots.
 Prints for each page what its console complained about. Run by MLflow's Python, which has Pillow."""
 
 import json
 import os
 import pathlib
+import shutil
 import sys
 import urllib.parse
 
@@ -17,6 +19,18 @@ from harness import Store  # noqa: E402
 from mlflow_server import Server, version  # noqa: E402
 
 SMALL = ["--set", "download.train_images=1200", "--set", "download.test_images=400"]
+CLASSES = "plane car bird cat deer dog frog horse ship truck".split()
+SHORT = ["--set", "train.epochs=2", "--set", "train.batch_size=32"]
+# Configurations of CIFAR-10, with what makes them last seconds.
+OF_CIFAR10 = {
+    "train.toml": [*SHORT, "--set", "finetune.epochs=2", "--set", "finetune.batch_size=32"],
+    "finetune.toml": ["--set", "finetune.epochs=2", "--set", "finetune.batch_size=32"],
+    "fast.toml": [*SHORT],
+    "best.toml": ["--set", "train.epochs=1", "--set", "train.batch_size=64",
+                  "--set", "train.warmup=0.2"],
+    "models.toml": ["--set", "train.epochs=1", "--set", "train.batch_size=32",
+                    "--set", 'matrix.train.architecture=["cifar10net", "fastnet", "linear"]'],
+}
 # Training, not the assistant for language models, is what a new browser is to show; and no tours.
 SETTINGS = """
 if (location.protocol.startsWith('http')) {
@@ -28,6 +42,26 @@ if (location.protocol.startsWith('http')) {
 CLOSE_ASSISTANT = """
 document.querySelector('[data-component-id="mlflow.assistant.chat_panel.close"]')?.click()
 """
+
+
+def draw_cifar10(store):
+    """Drawn images in CIFAR-10's layout, and as folders of pictures: (files, folder)."""
+    store.run("run", ROOT / "configs/quickstart.toml", *SMALL, "--until", "download", expect=0)
+    source = pathlib.Path(store.run("runs", "path", "latest", "download").out.strip()) / "files"
+    files = store.dir / "cifar-10"
+    shutil.copytree(source, files)
+    (files / "batches.meta.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    folder = store.dir / "pictures"
+    for batch in sorted(files.glob("data_batch_*.bin"))[:1]:
+        raw = batch.read_bytes()
+        for i in range(min(len(raw) // 3073, 240)):
+            one = raw[i * 3073:(i + 1) * 3073]
+            place = folder / CLASSES[one[0]] / f"{i}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            planes = [Image.frombytes("L", (32, 32), one[1 + c * 1024:1 + (c + 1) * 1024])
+                      for c in range(3)]
+            Image.merge("RGB", planes).save(place)
+    return files, folder
 
 
 def make_runs(store, server):
@@ -42,6 +76,14 @@ def make_runs(store, server):
                   timeout=900)
     store.run("run", ROOT / "configs/sweep.toml", *SMALL, "--set", "train.epochs=3", env=env,
               expect=0, timeout=1800)
+    with Store() as other:
+        files, folder = draw_cifar10(other)
+        for name, settings in OF_CIFAR10.items():
+            store.run("run", ROOT / "configs" / name, "--set", f"download.source={files}", *settings,
+                      env=env, expect=0, timeout=1800)
+        store.run("run", ROOT / "configs/folder.toml", "--set", f"download.source={folder}",
+                  "--set", "data.size=[32]", "--set", "train.architecture=cifar10net",
+                  "--set", "train.epochs=2", env=env, expect=0, timeout=1800)
     store.run("sync", "--to", server.url, env=env, expect=0)
 
 

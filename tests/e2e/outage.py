@@ -107,7 +107,7 @@ class Outage(TrackingCase):
     def test_hangs(self):
         self.check_proxy("hang")
 
-    def test_answers_500(self):
+    def test_answers_500(self):  # 7, 60
         self.check_proxy("error")
 
     def test_answers_html(self):

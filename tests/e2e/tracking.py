@@ -2,7 +2,7 @@
 """Runs as a real MLflow server shows them, mirrored while they run: everything that the store
 knows, once, under the right names, whatever becomes of the run. `tracking_sync.py` is about what
 is sent later, `tracking_models.py` about files and models, `outage.py` about servers that
-misbehave. The numbers are those of the conformance list of docs/tracking.md.
+misbehave. The numbers are those of docs/conformance.md.
 """
 
 import json

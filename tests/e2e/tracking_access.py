@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How a real MLflow server is reached, and what is said where it cannot be: logins, certificates,
 host names, workspaces, artifacts that it does not keep itself, and many who write at once. The
-numbers are those of the conformance list of docs/tracking.md.
+numbers are those of docs/conformance.md.
 """
 
 import base64

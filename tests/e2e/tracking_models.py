@@ -5,11 +5,12 @@ what MLflow's own programs make of them: the model is served, and answers as onn
 
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
 
-from harness import Store, TINY
+from harness import ROOT, Store, TINY
 from mlflow_server import HOME, Process, environment, is_well, version
 from tracking_case import TrackingCase, main
 
@@ -20,7 +21,10 @@ uses = "export"
 inputs.model = "train.model"
 [stages.export.params]
 images = 40
+formats = ["onnx", "onnx_int8", "torchscript"]
 """
+# A Python that has torch; MLflow's own need not.
+TORCH_PYTHON = pathlib.Path(os.environ.get("CIFARPIPE_PYTHON", ROOT / ".venv/bin/python"))
 # As the UI splits them: key, step, its number, timestamp, its number, uuid[, compressed].
 IMAGE = re.compile(r"^images/[^+%#]+\+step\+-?\d+\+timestamp\+\d+\+[0-9a-f-]+(\+compressed)?"
                    r"\.(png|jpg|jpeg|webp)$")
@@ -147,6 +151,23 @@ class Models(TrackingCase):
         self.assertLess(found["pyfunc"], 1e-4)
         self.assertLess(found["served"], 1e-4)
         self.assertLess(found["example"], 1e-4)
+
+    def test_torchscript(self):  # 55
+        if version() < (3, 0) or not TORCH_PYTHON.exists():
+            self.skipTest("needs logged models and a Python with torch")
+        model = next(m["info"] for m in self.server.look.models()
+                     if "torchscript" in m["info"]["name"])
+        torch = subprocess.run([TORCH_PYTHON, "-c", "import torch; print(torch.__path__[0])"],
+                               stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        code = ("import mlflow.pytorch, torch\n"
+                f"model = mlflow.pytorch.load_model('models:/{model['model_id']}')\n"
+                "print(tuple(model(torch.zeros(2, 3, 32, 32)).shape))")
+        done = subprocess.run(
+            [HOME / "bin/python", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env=environment(MLFLOW_TRACKING_URI=self.server.url,
+                                       PYTHONPATH=os.path.dirname(torch)))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.splitlines()[-1], "(2, 10)")
 
     def read_model(self, uri, url):
         shown = self.store.json("runs", "show", "latest")

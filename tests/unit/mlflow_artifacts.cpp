@@ -1,5 +1,5 @@
-// Artifacts, by each of the ways there are. Numbers in comments are the points of the conformance
-// list of MLflow clients.
+// Artifacts, by each of the ways there are. Numbers in comments are the points of
+// docs/conformance.md.
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <fstream>

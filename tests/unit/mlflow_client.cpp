@@ -1,5 +1,5 @@
 // What the client's calls do to a server and make of its answers. Numbers in comments are the
-// points of the conformance list of MLflow clients.
+// points of docs/conformance.md.
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Logged models and the registry: what the client's calls do to a server. Numbers in comments are
-// the points of the conformance list of MLflow clients.
+// the points of docs/conformance.md.
 #include <boost/test/unit_test.hpp>
 #include <limits>
 

@@ -1,7 +1,6 @@
 // The client against a real server, where one is named: CIFARPIPE_TEST_MLFLOW=http://…, as
 // tests/e2e/tracking_client.py does; without it there is nothing to do here. What the fake was made
-// after, checked at the source. Numbers in comments are the points of the conformance list of
-// MLflow clients.
+// after, checked at the source. Numbers in comments are the points of docs/conformance.md.
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cmath>

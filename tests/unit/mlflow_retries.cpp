@@ -1,6 +1,5 @@
 // What the client does when a server fails, is slow, or hangs: what is tried again, what is made
-// once, and how every wait ends. Numbers in comments are the points of the conformance list of
-// MLflow clients.
+// once, and how every wait ends. Numbers in comments are the points of docs/conformance.md.
 #include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <thread>

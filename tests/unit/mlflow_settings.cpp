@@ -1,4 +1,4 @@
-// Numbers in comments are the points of the conformance list of MLflow clients.
+// Numbers in comments are the points of docs/conformance.md.
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <fstream>

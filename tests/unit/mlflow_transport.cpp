@@ -1,5 +1,5 @@
 // How the client speaks to servers that are slow, broken, guarded or not there. Numbers in comments
-// are the points of the conformance list of MLflow clients.
+// are the points of docs/conformance.md.
 #include <boost/test/unit_test.hpp>
 
 #include "tests/unit/fake_certificates.hpp"
