@@ -100,6 +100,10 @@ std::string Session::digest_of(const std::string& path) {
     remember(made);
     return digest;
   }
+  if (!std::filesystem::is_directory(root)) {
+    throw Error(fmt::format("'{}' is neither a file nor a folder: nothing can be read from it", path),
+                ErrorKind::usage);
+  }
   // As combined_digest, with each file's digest from the table where it is known.
   std::vector<FileDigest> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {

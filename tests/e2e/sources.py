@@ -164,6 +164,7 @@ class Sources(unittest.TestCase):
         for setting, said in (
                 ("download.sha256=00", "is not a digest: 64 hex digits are expected"),
                 ("download.md5=" + "0" * 32, "is a folder: leave them out"),
+                ("download.source=/dev/null", "is neither a file nor a folder"),
                 ("data.test=0.2", "but the data has one: leave test out"),
                 ("data.validation=0.01", "validation = 0.01 of 24 training images is none"),
                 ("data.labels=coarse", "but these files are folders of images"),
