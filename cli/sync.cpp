@@ -22,6 +22,7 @@ namespace cifarpipe::cli {
 namespace {
 
 constexpr std::chrono::seconds kWait{10};  // For another process that sends the same run.
+constexpr double kProbeTimeoutS = 20;      // A busy server answers nobody at once.
 constexpr int kFailingInARow = 3;          // Runs at which a server that fails is left alone.
 constexpr std::size_t kMany = 100;         // Runs whose content is put together only to be counted.
 
@@ -120,7 +121,9 @@ std::vector<std::string> ids_of(const Target& target) {
 
 void send(Session& session, const Target& target, const SyncArguments& arguments,
           SyncProgress& progress, SyncOutcome& outcome) {
-  mlflow::Client client(target.settings, &stop_asked);
+  mlflow::Settings settings = target.settings;
+  settings.probe_timeout_s = kProbeTimeoutS;
+  mlflow::Client client(settings, &stop_asked);
   MirrorOptions options;
   options.retry_parked = true;
   options.thorough = !arguments.runs.empty();

@@ -30,9 +30,9 @@ has_test_modules() {
 find_mlflow() {
   local version=$1 folder=$root/build/mlflow-$1 wanted='mlflow[auth]==3.17.2'
   local -a usable=() also=(onnx onnxruntime)
-  # The older series import names that SQLAlchemy has no more.
-  [[ $version != 3.17 ]] && wanted="mlflow[auth]~=$1.0" && also+=('sqlalchemy<2.1')
-  [[ -x $folder/bin/mlflow && $(cat "$folder/.ready" 2>/dev/null) == "$wanted" ]] && return 0
+  # The older series use what SQLAlchemy and FastAPI have no more.
+  [[ $version != 3.17 ]] && wanted="mlflow[auth]~=$1.0" && also+=('sqlalchemy<2.1' 'fastapi<0.120')
+  [[ -x $folder/bin/mlflow && $(cat "$folder/.ready" 2>/dev/null) == "$wanted ${also[*]}" ]] && return 0
   find_usable_pythons
   if ((${#usable[@]} == 0)); then
     install_packages python3-venv
@@ -45,7 +45,7 @@ find_mlflow() {
     run_step "mlflow-$version" "installing $wanted for the tests" watch_pip \
       "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
       --progress-bar off "$wanted" "${also[@]}" &&
-    write_file "$folder/.ready" "$wanted" && return 0
+    write_file "$folder/.ready" "$wanted ${also[*]}" && return 0
   rm -rf "$folder"
   fail_step "mlflow-$version" "$wanted could not be installed by pip"
 }

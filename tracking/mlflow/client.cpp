@@ -11,8 +11,6 @@
 namespace cifarpipe::mlflow {
 namespace {
 
-constexpr double kProbeTimeoutS = 3;
-
 /// "3.17.2" of what /version answered; "" if that is no version.
 std::string version_in(const Response& response) {
   if (response.status != 200 || !response.problem.empty()) return "";
@@ -62,7 +60,7 @@ const Server& ClientState::known() {
   const std::string what = "asking for its version";
   Request request;
   request.url = caller.url("/version");
-  const Response version = caller.probe("/version", kProbeTimeoutS);
+  const Response version = caller.probe("/version", settings.probe_timeout_s);
   // A login may guard /version alone; what does not answer now will not answer the next either.
   const bool guarded = version.status == 401 || version.status == 403;
   const bool absent = version.status == 404 || version.status == 405;
@@ -71,7 +69,7 @@ const Server& ClientState::known() {
   Server result = features_of(version_in(version));
   if (result.version.empty() || version_at_least(result.version, 3, 10)) {
     request.url = caller.url("/api/3.0/mlflow/server-info");
-    const Response info = caller.probe("/api/3.0/mlflow/server-info", kProbeTimeoutS);
+    const Response info = caller.probe("/api/3.0/mlflow/server-info", settings.probe_timeout_s);
     if (!info.problem.empty() || worth_repeating(info.status) || info.status >= 500) {
       caller.fail(what, request, info);
     }

@@ -28,6 +28,7 @@ struct Settings {
   int retries = 7;  ///< Of a call that may be repeated.
   double backoff_factor = 2;
   double backoff_jitter = 1;
+  double probe_timeout_s = 3;  ///< Of asking what a server is; who only waits for it takes more.
   double request_timeout_s = 30;
   bool respect_retry_after = true;
   bool follow_redirects = true;
