@@ -120,6 +120,9 @@ int run(int argc, char** argv) {
   Program program = program_as_called(argc, argv);
   CLI::App app{"cifarpipe: pipelines of plugin stages that train image classifiers", "cifarpipe"};
   app.fallthrough();
+  // One command a call, at every level (inherited): else a word that another command is called by,
+  // such as a stage's name, would begin that one instead of being an argument of this one.
+  app.require_subcommand(0, 1);
   add_global_options(app, program);
   add_commands(app, program);
   for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough();

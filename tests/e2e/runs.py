@@ -292,6 +292,19 @@ class Change(Runs):
             self.assertIn(said, self.wrong(*arguments))
 
 
+class Words(Runs):
+    def test_a_command_s_name_is_an_argument_after_another_command(self):
+        self.assertIn("one has no stage 'export'", self.wrong("path", "one", "export"))
+        self.assertIn("there is no run 'list'", self.wrong("compare", "one", "list"))
+        self.assertIn("'run' is not a tag", self.wrong("tag", "one", "run"))
+        self.assertEqual(self.out("note", "one", "sync"), "one has a note\n")
+        self.assertIn("does not know what to do with 'show'", self.wrong("list", "show"))
+
+    def test_options_of_every_command_may_come_last(self):
+        self.assertEqual(self.out("path", "one"),
+                         self.out("path", "one", "--runs", self.store.runs))
+
+
 class Empty(unittest.TestCase):
     def test_a_store_without_runs(self):
         with Store() as store:
