@@ -186,6 +186,9 @@ class Plot(Runs):
         texts = ["".join(t.itertext()) for t in root.findall("svg:text", spaces)]
         self.assertIn("step", texts)
         self.assertTrue(any(t.startswith("one  last ") for t in texts), texts)
+        self.assertEqual(self.out("plot", "one", "slow/loss", "--svg", "loss.svg"), said)  # Again.
+        printed = self.out("plot", "one", "slow/loss", "--svg", "-")
+        self.assertEqual(printed, (self.store.dir / "loss.svg").read_text())
 
     def test_wrong_usage(self):
         for arguments, said in [
@@ -228,6 +231,32 @@ class Export(Runs):
         self.assertEqual(len(rows), 7 + 10)
         self.assertEqual(self.out("export", "one", "--format", "csv", "-o", "tables").count("\n"), 9)
 
+    def test_only_files_of_its_own_are_replaced(self):
+        precious = self.store.write("precious.toml", CHAIN)
+        said = "'precious.toml' is there already and was not written by `cifarpipe runs "
+        self.assertIn(said + "export`", self.wrong("export", "one", "-o", "precious.toml"))
+        self.assertIn(said + "plot`", self.wrong("plot", "one", "slow/loss", "--svg",
+                                                 "precious.toml"))
+        self.assertEqual(precious.read_text(), CHAIN)
+        for format_ in ("json", "jsonl", "json"):  # Its own ones are, whatever their format.
+            self.assertEqual(self.out("export", "one", "-o", "own", "--format", format_), "own\n")
+        (self.store.dir / "mixed").mkdir()
+        self.store.write("mixed/points.csv", "epoch,loss\n1,0.5\n")
+        self.assertIn("'mixed/points.csv' is there already",
+                      self.wrong("export", "one", "--format", "csv", "-o", "mixed"))
+        self.assertEqual(os.listdir(self.store.dir / "mixed"), ["points.csv"])
+
+    def test_stdout_and_empty_files_and_links(self):
+        printed = self.out("export", "one")
+        for name in ("-", "/dev/stdout"):
+            self.assertEqual(self.out("export", "one", "-o", name), printed)
+        self.assertFalse((self.store.dir / "-").exists())
+        self.store.write("empty.json", "")
+        (self.store.dir / "link.json").symlink_to("empty.json")
+        self.out("export", "one", "-o", "link.json")
+        self.assertTrue((self.store.dir / "link.json").is_symlink())
+        self.assertEqual((self.store.dir / "empty.json").read_text(), printed)
+
     def test_a_folder_gets_a_file_a_run(self):
         said = self.out("export", "one", "sweep/first.value=0.5", "-o", "each/")
         self.assertEqual(said, "each/one.json\neach/sweep-first.value-0.5.json\n")
@@ -240,6 +269,7 @@ class Export(Runs):
             (["export", "one", "-o", "x.csv"], "CSV is several tables: name a folder"),
             (["export", "one", "--format", "xml"], "'xml' is not json, jsonl or csv"),
             (["export", "one", "-o", "no/x.json"], "there is no folder 'no'"),
+            (["export", "one", "-o", ""], "the name of the file to write is empty"),
             (["export", "none"], "there is no run 'none'"),
         ]:
             self.assertIn(said, self.wrong(*arguments))
