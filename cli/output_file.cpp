@@ -91,16 +91,20 @@ OutputFile::~OutputFile() {
 }
 
 void OutputFile::commit() {
+  const bool failed_before = !out_;  // Why is forgotten.
   errno = 0;
   out_.close();
-  std::error_code error;
-  if (!out_) {
-    error.assign(errno != 0 ? errno : EIO, std::generic_category());
-  } else if (!part_.empty()) {
+  std::string problem;
+  if (failed_before || (!out_ && errno == 0)) {
+    problem = "a part of it is missing; is the disk full?";
+  } else if (!out_) {
+    problem = std::strerror(errno);
+  } else if (std::error_code error; !part_.empty()) {
     fs::rename(part_, file_, error);
+    if (error) problem = error.message();
   }
-  if (error) {
-    throw Error(fmt::format("cannot write '{}': {}", file_.string(), error.message()),
+  if (!problem.empty()) {
+    throw Error(fmt::format("cannot write '{}': {}", file_.string(), problem),
                 ErrorKind::environment);
   }
   done_ = true;

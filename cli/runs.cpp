@@ -68,7 +68,7 @@ int logs(const Program& program, const RunsArguments& arguments) {
   for (;;) {
     const bool alive = arguments.follow && RunFolder::is_alive(folder);  // Before the last lines.
     copy_rest(log);
-    if (!alive) return 0;
+    if (!alive || std::ferror(stdout) != 0) return 0;  // main.cpp tells of a full disk.
     usleep(100'000);
   }
 }

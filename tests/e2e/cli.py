@@ -184,11 +184,14 @@ params.epochs = "20"
                                  capture_output=True, text=True, check=True)
         self.assertEqual(program.stderr, "")
         if os.path.exists("/dev/full"):
-            with open("/dev/full", "w") as full:
-                full_disk = subprocess.run([PROGRAM, "stages"], stdout=full, stderr=subprocess.PIPE,
-                                           text=True, check=False)
-            self.assertEqual(full_disk.returncode, 3, full_disk)
-            self.assertIn("No space left", full_disk.stderr)
+            for words, said in [(["stages"], "No space left"),
+                                (["stages", "--json-schema"], "is the disk full?")]:
+                with open("/dev/full", "w") as full:
+                    full_disk = subprocess.run([PROGRAM, *words], stdout=full, text=True,
+                                               stderr=subprocess.PIPE, check=False)
+                self.assertEqual(full_disk.returncode, 3, full_disk)
+                self.assertIn(said, full_disk.stderr)
+                self.assertEqual(full_disk.stderr.count("\n"), 1)
 
     def test_a_thousand_cells(self):
         file = self.store.write("big.toml", f'extends = "{os.path.relpath(CONFIGS, self.store.dir)}/'

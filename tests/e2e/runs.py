@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import unittest
 import xml.etree.ElementTree
@@ -256,6 +257,17 @@ class Export(Runs):
         self.out("export", "one", "-o", "link.json")
         self.assertTrue((self.store.dir / "link.json").is_symlink())
         self.assertEqual((self.store.dir / "empty.json").read_text(), printed)
+
+    def test_a_full_disk_is_told(self):
+        for words in (["export", "one"], ["export", "one", "--format", "jsonl"], ["logs", "one"],
+                      ["list"], ["plot", "one", "slow/loss", "--svg", "-"]):
+            with self.subTest(words=words), open("/dev/full", "w") as full:
+                said = subprocess.run([PROGRAM, "runs", *words], stdout=full, text=True,
+                                      stderr=subprocess.PIPE, env=self.store.environment())
+                self.assertEqual(said.returncode, 3, said)
+                self.assertRegex(said.stderr, r"^cifarpipe: error: cannot write the output: .*\n$")
+        said = self.run_("runs", "export", "one", "-o", "/dev/full", expect=3).err
+        self.assertIn("cannot write '/dev/full': ", said)
 
     def test_a_folder_gets_a_file_a_run(self):
         said = self.out("export", "one", "sweep/first.value=0.5", "-o", "each/")
