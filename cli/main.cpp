@@ -83,7 +83,10 @@ int complain(const Program& program, std::string_view message, int code) {
 // An Error that points at a place prints like the checks do.
 int complain(const Program& program, const Error& error) {
   const std::string_view what = error.what();
-  const int code = error.exit_code();
+  // A stage that fails does so in its worker, and `run` tells it as it goes on. What is thrown in
+  // this process (a file that cannot be read or written) is the machine's.
+  const int code = error.kind() == ErrorKind::stage ? static_cast<int>(ErrorKind::environment)
+                                                    : error.exit_code();
   if (!error.place() || !error.place()->known() || what.empty()) {
     return complain(program, what, code);
   }

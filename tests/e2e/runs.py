@@ -334,6 +334,14 @@ class Change(Runs):
             self.assertIn(said, self.wrong(*arguments))
 
 
+class Machine(Runs):
+    def test_a_log_that_is_gone_is_no_failed_stage(self):
+        self.run_("run", self.store.dir / "p.toml", "--name", "gone", "--new-run", expect=0)
+        os.unlink(os.path.join(self.out("path", "gone").strip(), "run.log"))
+        self.assertRegex(self.run_("runs", "logs", "gone", expect=3).err,
+                         r"^cifarpipe: error: cannot read .*/run.log: No such file or directory\n$")
+
+
 class Words(Runs):
     def test_a_command_s_name_is_an_argument_after_another_command(self):
         self.assertIn("one has no stage 'export'", self.wrong("path", "one", "export"))
