@@ -150,6 +150,15 @@ class Sweep(Case):
             self.assertEqual(
                 other.query("SELECT DISTINCT sha256 FROM result_file ORDER BY 1"), digests)
 
+    def test_runs_that_are_not_listed_are_counted(self):
+        file = self.file(SWEEP)
+        many = ["--set", "matrix.slow.steps=[3,4,5,6,7]"]
+        opened = self.run_("run", file, *many, expect=0).err.splitlines()
+        listed = [i for i, line in enumerate(opened) if "/slow.steps=" in line]
+        self.assertEqual(listed, [1, 2, 3])  # Below the sweep's own.
+        self.assertEqual(opened[4], "… and 2 more")
+        self.assertNotIn("more", self.run_("run", file, *many, expect=0).err)
+
     def test_a_failing_cell_and_keep_going(self):
         file = self.file('[stages.x]\nuses = "fail"\n[stages.y]\nuses = "emit"\n'
                          '[matrix]\ny.value = [1.0, 2.0]\n')
