@@ -150,6 +150,9 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
   // A forced run that has finished has had its way: forcing again makes a new row.
   if (existing && !(finished && !entry.forced.empty())) {
     entry.record = *existing;
+    if (options_.name) {  // Which its parent may have got by now, and this one with it.
+      entry.record = recorder_.find_run(entry.identity, entry.forced).value_or(*existing);
+    }
     if (finished && results_intact(entry)) {
       entry.how = RunObserver::Opened::already_finished;
     } else {
@@ -163,6 +166,7 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
     if (name || options_.note || !options_.tags.empty()) {
       recorder_.annotate_run(entry.record.id, name, options_.note, options_.tags);
     }
+    if (name) tell_new_name(entry, *name);
   } else {
     const NewRun row = new_row(entry);
     entry.folder = RunFolder::open(row.folder);
@@ -176,6 +180,15 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
   }
   // The parent of a matrix whose cells were all there closes when its last cell is looked at.
   observer_.run_opened(entry.record, entry.how);
+}
+
+void RunBook::tell_new_name(Entry& entry, const std::string& wanted) {
+  const std::string before = entry.record.name;
+  entry.record.name = recorder_.resolve_run(entry.record.id).name;
+  const std::string& now = entry.record.name;
+  if (now == before) return;
+  const std::string why = now == wanted ? "" : fmt::format(" ({} is taken)", wanted);
+  observer_.message(LogLevel::info, fmt::format("{} is now {}{}", before, now, why));
 }
 
 std::string RunBook::default_name(const Entry& entry, const std::string& id) const {

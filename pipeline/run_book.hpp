@@ -76,6 +76,8 @@ class RunBook {
   std::string identity_of(const Entry& entry) const;
   bool results_intact(const Entry& entry) const;
   void open_entry(Entry& entry, const std::optional<RunRecord>& existing);
+  /// After a row that was there has been given a name: takes it over, and says so.
+  void tell_new_name(Entry& entry, const std::string& wanted);
   NewRun new_row(const Entry& entry) const;
   /// Circumstances of the command and, for each stage of the run, its plugin, seed and numerics.
   std::vector<std::pair<std::string, std::string>> facts_of(const Entry& entry) const;

@@ -110,6 +110,35 @@ class Rerun(Case):
         unknown = self.run_("run", file, "--accept-code", "z", expect=2)
         self.assertIn("'z'", unknown.err)
 
+    def test_a_new_name_is_told_and_used(self):
+        file = self.file(SWEEP)
+        self.run_("run", file, "--name", "before", expect=0)
+        again = self.run_("run", file, "--name", "after", expect=0)
+        self.assertIn("before is now after\n", again.err)
+        self.assertRegex(again.out, r"^FINISHED  after  nothing to do  ")
+        self.assertRegex(again.out, r"(?m)^FINISHED  after/slow.steps=3  nothing to do  ")
+        self.assertNotIn("before ", again.out)
+        self.assertNotIn("is now", self.run_("run", file, "--name", "after", expect=0).err)
+        self.run_("run", self.file(CHAIN, "other.toml"), "--name", "other", expect=0)
+        taken = self.run_("run", file, "--name", "other", expect=0)
+        self.assertIn("after is now other-2 (other is taken)\n", taken.err)
+        self.assertRegex(taken.out, r"^FINISHED  other-2  ")
+
+    def test_what_a_run_cannot_be_called(self):
+        for name, said in [("latest", "cannot be called 'latest'"), ("a\nb", "control characters"),
+                           ("", "cannot be empty")]:
+            for words in (["run", self.file(CHAIN), "--name", name], ["runs", "rename", "x", name]):
+                self.assertIn(said, self.run_(*words, expect=2).err)
+        self.assertFalse(self.store.runs.exists())
+
+    def test_next_is_about_the_run_that_was_asked_for(self):
+        file = self.file(CHAIN)
+        self.assertIn("next: cifarpipe runs show latest |",
+                      self.run_("run", file, "--name", "the first", expect=0).err)
+        self.run_("run", file, "--set", "slow.steps=7", "--name", "second", expect=0)
+        self.assertIn("next: cifarpipe runs show 'the first' |",
+                      self.run_("run", file, expect=0).err)
+
     def test_until_is_another_run(self):
         file = self.file(CHAIN)
         self.run_("run", file, "--until", "slow", expect=0)

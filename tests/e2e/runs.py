@@ -321,7 +321,6 @@ class Change(Runs):
             (["tag", "one", "=x"], "'=x' is not a tag"),
             (["note", "one"], "'cifarpipe runs note' needs TEXT"),
             (["rename", "one", "latest"], "a run cannot be called 'latest'"),
-            (["rename", "one", ""], "a run cannot be called ''"),
             (["rename", "nobody", "x"], "there is no run 'nobody'"),
             (["delete"], "'cifarpipe runs delete' needs RUN"),
             (["restore", "nobody"], "there is no run 'nobody'"),
