@@ -161,9 +161,9 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
   for (const RunBook::Entry& entry : book.entries()) {
     if (cells > 8 && !entry.is_parent) continue;
     const auto& run = entry.record;
-    const auto ms = run.end_ms - run.start_ms;
-    const std::string when =
-        entry.how == RunObserver::Opened::already_finished ? "nothing to do" : duration_text(ms);
+    const std::string when = entry.how == RunObserver::Opened::already_finished
+                                 ? "nothing to do"
+                                 : duration_text(took_ms(run, run.end_ms));
     fmt::print("{}  {}  {}  {}\n", to_string(run.status), run.name, when, typed_path(run.folder));
   }
   std::fflush(stdout);

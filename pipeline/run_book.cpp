@@ -175,11 +175,19 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
   }
   if (entry.how != RunObserver::Opened::already_finished) {
     entry.open = true;
+    if (&entry != &entries_.front()) set_at_work(entry, false);  // Until its first stage begins.
     entry.unfinished.insert(entry.stages.begin(), entry.stages.end());
     write_folder(entry);
   }
   // The parent of a matrix whose cells were all there closes when its last cell is looked at.
   observer_.run_opened(entry.record, entry.how);
+}
+
+void RunBook::set_at_work(Entry& entry, bool at_work) {
+  const std::int64_t now = now_ms();
+  recorder_.set_at_work(entry.record.id, at_work, now);
+  entry.record.worked_ms = took_ms(entry.record, now);
+  entry.record.working_since_ms = at_work ? now : 0;
 }
 
 void RunBook::tell_new_name(Entry& entry, const std::string& wanted) {
@@ -326,6 +334,10 @@ void RunBook::stage_changed(std::size_t job, const RunStage& state, const Stored
       row.uses = stage.type->description.name;
       row.position = static_cast<int>(s);
       recorder_.put_run_stage(entry.record.id, row);
+      const bool was_running = !entry.running.empty();
+      row.status == "running" ? void(entry.running.insert(s)) : void(entry.running.erase(s));
+      const bool is_running = !entry.running.empty();
+      if (&entry != &entries_.front() && was_running != is_running) set_at_work(entry, is_running);
       if (result != nullptr) entry.folder.link_stage(stage.name, result->dir);
       if (row.status == "finished") entry.unfinished.erase(s);
       if (row.status == "failed") {
@@ -377,6 +389,8 @@ void RunBook::touch_all() {
 void RunBook::close_entry(Entry& entry, RunStatus status, const std::string& why) {
   const std::string message = options_.secrets.redacted(why);
   entry.record.end_ms = now_ms();
+  entry.record.worked_ms = took_ms(entry.record, entry.record.end_ms);
+  entry.record.working_since_ms = 0;
   entry.record.status = status;
   recorder_.finish_run(entry.record.id, status, entry.record.end_ms, message);
   entry.folder.log(fmt::format("{}{}{}", to_string(status), message.empty() ? "" : ": ", message));

@@ -179,6 +179,30 @@ class Sweep(Case):
             self.assertEqual(
                 other.query("SELECT DISTINCT sha256 FROM result_file ORDER BY 1"), digests)
 
+    def test_a_cell_takes_no_time_while_it_waits(self):
+        self.run_("run", self.file(SWEEP.replace("step_ms = 1", "step_ms = 40")), expect=0)
+        rows = self.store.query("SELECT cell, end_ms - start_ms, worked_ms FROM run "
+                                "WHERE cell IS NOT NULL ORDER BY end_ms DESC")
+        self.assertEqual(len(rows), 3)
+        cell, lasted, worked = rows[0]
+        self.assertGreaterEqual(lasted - worked, 2 * 3 * 40)  # Two others of three steps or more.
+        listed = self.store.run("runs", "list", "--where", f"duration <= {worked / 1000}", "--csv",
+                                "--columns", "cell,duration", expect=0).out
+        self.assertIn(f"{cell},{worked / 1000:g}\n", listed)
+
+    def test_the_time_between_attempts_does_not_count(self):
+        file = self.file('[stages.x]\nuses = "fail"\n')
+        self.run_("run", file, expect=1)
+        hour = 3_600_000
+        with sqlite3.connect(self.store.runs / "cifarpipe.db") as db:
+            db.execute("UPDATE run SET start_ms = start_ms - ?1, end_ms = end_ms - ?1", (hour,))
+        self.run_("run", file, expect=1)
+        [(lasted, worked)] = self.store.query("SELECT end_ms - start_ms, worked_ms FROM run")
+        self.assertGreaterEqual(lasted, hour)
+        self.assertLessEqual(worked, lasted - hour)
+        shown = self.store.run("runs", "show", "latest", expect=0).out
+        self.assertRegex(shown, r"(?m)^  took +\d+(\.\d+)? m?s, 2 attempts$")
+
     def test_runs_that_are_not_listed_are_counted(self):
         file = self.file(SWEEP)
         many = ["--set", "matrix.slow.steps=[3,4,5,6,7]"]
