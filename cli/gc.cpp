@@ -7,6 +7,7 @@
 
 #include "cli/command.hpp"
 #include "cli/help.hpp"
+#include "cli/runs.hpp"
 #include "cli/session.hpp"
 #include "pipeline/random_id.hpp"
 #include "tracking/recorder.hpp"
@@ -130,6 +131,7 @@ Lock hold_store(const Store& store, Recorder& recorder) {
 }
 
 int gc(const Program& program, const GcArguments& arguments) {
+  require_store(program);
   Session session(program);
   Store& store = session.store();
   std::optional<Lock> alone;

@@ -277,6 +277,14 @@ bool has_database(const Program& program) {
   return std::filesystem::exists(std::filesystem::path(program.runs_dir) / "cifarpipe.db", error);
 }
 
+void require_store(const Program& program) {
+  std::error_code error;
+  const auto results = std::filesystem::path(program.runs_dir) / "store";
+  if (!has_database(program) && !std::filesystem::exists(results, error)) {
+    throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
+  }
+}
+
 std::unique_ptr<Session> open_session(const Program& program) {
   if (!has_database(program)) {
     throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);

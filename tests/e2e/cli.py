@@ -145,6 +145,18 @@ params.epochs = "20"
                          "^(auto|cpu|cuda|cuda:[0-9]{1,4})$")
         self.assertEqual(schema["additionalProperties"], False)
 
+    def test_a_folder_of_plugins_that_is_not_there(self):
+        file = CONFIGS / "quickstart.toml"
+        for words in (["stages"], ["check", file], ["plan", file]):
+            self.assertIn("--plugin-path /nope: there is no such folder",
+                          self.call(*words, "--plugin-path", "/nope", expect=2).err)
+
+    def test_asking_makes_no_store(self):
+        for words in (["gc"], ["gc", "--apply"], ["verify"]):
+            said = self.call(*words, expect=2).err
+            self.assertEqual(said, f"cifarpipe: error: no runs yet in {self.store.runs}\n")
+        self.assertFalse(self.store.runs.exists())
+
     def test_init_writes_a_good_file_and_overwrites_none(self):
         self.call("init", "mine.toml")
         self.assertIn("ok: 4 stages", self.call("check", "mine.toml").out)
