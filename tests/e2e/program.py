@@ -349,6 +349,21 @@ class Damage(Case):
         self.assertEqual(self.store.digests(), digests)
         self.store.run("verify", expect=0)
 
+    def test_every_damaged_result_is_told(self):
+        self.run_("run", self.file(CHAIN), expect=0)
+        for stage, spoil in [("first", lambda file: os.truncate(file, 0)), ("slow", os.unlink)]:
+            path = self.store.run("runs", "path", "latest", stage + ".out", expect=0).out.strip()
+            os.chmod(path, 0o755)
+            os.chmod(os.path.join(path, "text.txt"), 0o644)
+            spoil(os.path.join(path, "text.txt"))
+        told = self.store.run("verify", expect=1)
+        self.assertEqual(told.err, "")
+        self.assertRegex(told.out, r"(?m)^damaged: emit [0-9a-f]{12}: out/text.txt has 0 bytes instead of \d$")
+        self.assertRegex(told.out, r"(?m)^damaged: slow [0-9a-f]{12}: out/text.txt is missing$")
+        self.assertEqual(told.out.count("moved to "), 2)
+        self.assertIn("2 damaged", told.out)
+        self.assertIn("all as recorded", self.store.run("verify", expect=0).out)
+
     def test_a_full_disk_is_a_sentence_and_going_on_works(self):
         file = self.file(CHAIN)
         with Store() as reference:
