@@ -8,6 +8,7 @@
 #include "cli/session.hpp"
 #include "pipeline/file_ops.hpp"
 #include "pipeline/stage_json.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -65,7 +66,7 @@ int verify(const Program& program) {
     }
     fmt::print("         {}\n", set_aside(session, job));
   }
-  fmt::print("{} results, {} files, {:.1f} MB read: {}\n", jobs.size(), files,
+  fmt::print("{}, {}, {:.1f} MB read: {}\n", counted(jobs.size(), "result"), counted(files, "file"),
              static_cast<double>(bytes) / 1e6,
              damaged == 0 ? "all as recorded" : fmt::format("{} damaged", damaged));
   return damaged == 0 ? 0 : 1;

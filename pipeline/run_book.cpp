@@ -290,9 +290,10 @@ void RunBook::close_all(RunStatus otherwise, const std::string& message) {
     if (!entry.open) continue;
     if (entry.is_parent) {
       const RunStatus status = failed > 0 ? RunStatus::failed : otherwise;
-      close_entry(
-          entry, status,
-          failed > 0 ? fmt::format("{} of {} runs failed", failed, entries_.size() - 1) : message);
+      close_entry(entry, status,
+                  failed > 0 ? fmt::format("{} of {} run{} failed", failed, entries_.size() - 1,
+                                           entries_.size() == 2 ? "" : "s")
+                             : message);
       continue;
     }
     if (entry.failed) ++failed;

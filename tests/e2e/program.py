@@ -361,8 +361,9 @@ class Damage(Case):
         self.assertRegex(told.out, r"(?m)^damaged: emit [0-9a-f]{12}: out/text.txt has 0 bytes instead of \d$")
         self.assertRegex(told.out, r"(?m)^damaged: slow [0-9a-f]{12}: out/text.txt is missing$")
         self.assertEqual(told.out.count("moved to "), 2)
-        self.assertIn("2 damaged", told.out)
-        self.assertIn("all as recorded", self.store.run("verify", expect=0).out)
+        self.assertIn("3 results, 1 file, 0.0 MB read: 2 damaged", told.out)
+        self.assertIn("1 result, 1 file, 0.0 MB read: all as recorded",
+                      self.store.run("verify", expect=0).out)
 
     def test_a_full_disk_is_a_sentence_and_going_on_works(self):
         file = self.file(CHAIN)
