@@ -4,13 +4,10 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/config_arguments.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 namespace {
-
-std::string counted(std::size_t n, std::string_view word) {
-  return fmt::format("{} {}{}", n, word, n == 1 ? "" : "s");
-}
 
 int check(const Program& program, const ConfigArguments& arguments) {
   const LoadedConfig loaded = load_config(program, arguments);

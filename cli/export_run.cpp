@@ -141,6 +141,7 @@ int export_run(const Program& program, const ExportArguments& arguments) {
   RunQueries queries(session.sqlite().database());
   const std::vector<StageRow> stages = queries.stages(run.id);
   const StageRow stage = choose_stage(stages, run, arguments.stage);
+  if (arguments.to.empty()) throw Error("--to wants a folder", ErrorKind::usage);
   fs::path to = fs::absolute(arguments.to).lexically_normal();
   if (!to.has_filename()) to = to.parent_path();  // "out/"
   require_free(to);
@@ -157,7 +158,9 @@ int export_run(const Program& program, const ExportArguments& arguments) {
   const fs::path partial =
       to.parent_path() / fmt::format(".{}.partial-{}", to.filename().string(), getpid());
   try {
-    file_ops().make_dirs(partial);
+    std::error_code failed;
+    fs::create_directories(partial, failed);
+    if (failed) throw file_error("make the folder", to, failed.value());
     for (const FileDigest& file : port->files) {
       copy_file(result->port_dir(kPort) / file.path, partial / file.path, file);
     }

@@ -7,8 +7,10 @@
 
 #include "cli/command.hpp"
 #include "cli/help.hpp"
+#include "cli/runs.hpp"
 #include "cli/session.hpp"
 #include "pipeline/random_id.hpp"
+#include "tracking/quantities.hpp"
 #include "tracking/recorder.hpp"
 
 namespace cifarpipe::cli {
@@ -97,7 +99,7 @@ class Sweeper {
     if (apply_) file_ops().remove_all(dir);
   }
   void finish() const {
-    fmt::print("{} things, {:.1f} MB{}\n", things_, static_cast<double>(bytes_) / 1e6,
+    fmt::print("{}, {:.1f} MB{}\n", counted(things_, "thing"), static_cast<double>(bytes_) / 1e6,
                things_ == 0 ? ": nothing to do"
                : apply_     ? " removed"
                             : " would be removed; `cifarpipe gc --apply` does it");
@@ -130,6 +132,7 @@ Lock hold_store(const Store& store, Recorder& recorder) {
 }
 
 int gc(const Program& program, const GcArguments& arguments) {
+  require_store(program);
   Session session(program);
   Store& store = session.store();
   std::optional<Lock> alone;

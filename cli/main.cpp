@@ -1,12 +1,16 @@
 // The program: lists the commands, dispatches, and turns what they throw into one line and an exit
 // code. What a command does stands in its own file.
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <optional>
 
 #include "cli/command.hpp"
 #include "cli/help.hpp"
@@ -79,13 +83,31 @@ int complain(const Program& program, std::string_view message, int code) {
 // An Error that points at a place prints like the checks do.
 int complain(const Program& program, const Error& error) {
   const std::string_view what = error.what();
+  // A stage that fails does so in its worker, and `run` tells it as it goes on. What is thrown in
+  // this process (a file that cannot be read or written) is the machine's.
+  const int code = error.kind() == ErrorKind::stage ? static_cast<int>(ErrorKind::environment)
+                                                    : error.exit_code();
   if (!error.place() || !error.place()->known() || what.empty()) {
-    return complain(program, what, error.exit_code());
+    return complain(program, what, code);
   }
   Diagnostics diagnostics;
   diagnostics.error(*error.place(), what);
   fmt::print(stderr, "{}", program.secrets.redacted(diagnostics.render(program.color)));
-  return error.exit_code();
+  return code;
+}
+
+/// Whether all that was printed has got out; else why not. A reader that has left is no failure.
+std::optional<std::string> output_problem() {
+  if (std::fflush(stdout) != 0) {  // std::cout has no buffer of its own.
+    if (errno == EPIPE) return std::nullopt;
+    return std::strerror(errno);
+  }
+  if (std::ferror(stdout) == 0 && !std::cout.fail()) return std::nullopt;
+  // Something failed before, and why is forgotten.
+  pollfd out{STDOUT_FILENO, POLLOUT, 0};
+  const bool left = ::poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+  if (left) return std::nullopt;
+  return "a part of it is missing; is the disk full?";
 }
 
 int parse(CLI::App& app, Program& program, int argc, char** argv) {
@@ -112,6 +134,7 @@ int act(const Program& program) {
   } catch (const Error& error) {
     return complain(program, error);
   } catch (const std::exception& error) {
+    if (std::ferror(stdout) != 0) return static_cast<int>(ErrorKind::environment);  // Told below.
     return complain(program, error.what(), static_cast<int>(ErrorKind::environment));
   }
 }
@@ -120,6 +143,9 @@ int run(int argc, char** argv) {
   Program program = program_as_called(argc, argv);
   CLI::App app{"cifarpipe: pipelines of plugin stages that train image classifiers", "cifarpipe"};
   app.fallthrough();
+  // One command a call, at every level (inherited): else a word that another command is called by,
+  // such as a stage's name, would begin that one instead of being an argument of this one.
+  app.require_subcommand(0, 1);
   add_global_options(app, program);
   add_commands(app, program);
   for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough();
@@ -131,8 +157,8 @@ int run(int argc, char** argv) {
     std::signal(SIGPIPE, is_run ? SIG_IGN : SIG_DFL);
     code = act(program);
   }
-  if (std::fflush(stdout) != 0 && errno != EPIPE) {
-    return complain(program, fmt::format("cannot write the output: {}", std::strerror(errno)),
+  if (const auto problem = output_problem()) {
+    return complain(program, fmt::format("cannot write the output: {}", *problem),
                     static_cast<int>(ErrorKind::environment));
   }
   return code;

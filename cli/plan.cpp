@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/session.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -60,9 +61,8 @@ void print_text(const Configuration& configuration, const JobGraph& graph,
     fmt::print("{:<{}}  {:<6}  {}{}\n", job.instance->name, widest, to_string(d.action), d.reason,
                cell);
   }
-  fmt::print(
-      "{} of {} jobs to run{}\n", due, graph.jobs.size(),
-      configuration.has_matrix ? fmt::format(" for {} cells", configuration.cells.size()) : "");
+  fmt::print("{} of {} to run{}\n", due, counted(graph.jobs.size(), "job"),
+             configuration.has_matrix ? " for " + counted(configuration.cells.size(), "cell") : "");
 }
 
 int plan(const Program& program, const PlanArguments& arguments) {

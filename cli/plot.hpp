@@ -52,6 +52,10 @@ std::string legend_figures(const Series& series, bool log);
 /// colour: a sign of its own for each. Ends with a newline. Some value must have a place.
 std::string plot_text(const std::vector<Series>& series, const PlotOptions& options);
 
+/// What every SVG file begins with, by which an earlier one is known.
+inline constexpr std::string_view kSvgBegin =
+    "<svg xmlns=\"http://www.w3.org/2000/svg\" data-generator=\"cifarpipe\" ";
+
 /// An SVG file of its own, light or dark as its viewer is. Some value must have a place.
 std::string plot_svg(const std::vector<Series>& series, const PlotOptions& options);
 

@@ -173,10 +173,10 @@ std::string plot_svg(const std::vector<Series>& series, const PlotOptions& optio
   const double total = frame.bottom + 58 + legend_height;
 
   std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
+      "{4}width=\"{0:.0f}\" height=\"{1:.0f}\" "
       "viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\">\n  <title>{2}</title>\n{3}"
       "  <rect class=\"page\" width=\"{0:.0f}\" height=\"{1:.0f}\"/>\n",
-      width, total, escaped(titled ? options.title : options.y_label), kStyle);
+      width, total, escaped(titled ? options.title : options.y_label), kStyle, kSvgBegin);
   if (titled) {
     out += fmt::format("  <text class=\"title\" x=\"16\" y=\"26\">{}</text>\n",
                        escaped(options.title));

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <utility>
 
 #include "cli/progress.hpp"
 #include "pipeline/random_id.hpp"
@@ -48,14 +49,16 @@ class TextProgress : public RunObserver {
   ~TextProgress() override { erase(); }
 
   void run_opened(const RunRecord& run, Opened how) override {
-    if (verbosity_ == Verbosity::quiet) return;
-    if (++runs_ > 4 && run.cell) return;  // A sweep's rows are counted, not listed.
-    if (how == Opened::continued) {
-      line(fmt::format("{} goes on, attempt {}  {}", paint(kBold, run.name), run.attempt,
-                       paint(kDim, typed_path(run.folder))));
-    } else if (how == Opened::fresh) {
-      line(fmt::format("{}  {}", paint(kBold, run.name), paint(kDim, typed_path(run.folder))));
+    if (verbosity_ == Verbosity::quiet || how == Opened::already_finished) return;
+    if (run.cell && listed_ > 3) {  // Of a sweep a few are listed, the others counted.
+      ++unlisted_;
+      return;
     }
+    ++listed_;
+    const std::string goes_on =
+        how == Opened::continued ? fmt::format(" goes on, attempt {}", run.attempt) : "";
+    line(fmt::format("{}{}  {}", paint(kBold, run.name), goes_on,
+                     paint(kDim, typed_path(run.folder))));
   }
 
   void job_started(const JobLabel& job, const std::string& reason, int attempt,
@@ -128,6 +131,7 @@ class TextProgress : public RunObserver {
   void tick() override {
     if (!live_ || verbosity_ == Verbosity::quiet) return;
     erase();
+    tell_unlisted();
     winsize size{};
     const std::size_t columns =
         ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
@@ -201,7 +205,13 @@ class TextProgress : public RunObserver {
 
   void line(const std::string& text) {
     erase();
+    tell_unlisted();
     write(text + "\n");
+  }
+
+  /// Before whatever comes after the runs that were opened.
+  void tell_unlisted() {
+    if (unlisted_ > 0) write(fmt::format("… and {} more\n", std::exchange(unlisted_, 0)));
   }
 
   /// Takes the live lines off the screen; what is printed next takes their place.
@@ -218,7 +228,8 @@ class TextProgress : public RunObserver {
   Verbosity verbosity_;
   bool live_;
   bool color_;
-  int runs_ = 0;
+  int listed_ = 0;
+  int unlisted_ = 0;
   int drawn_ = 0;
   std::map<std::size_t, Live> lives_;
 };

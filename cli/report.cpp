@@ -5,12 +5,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
 #include <memory>
 
 #include "cli/command.hpp"
+#include "cli/output_file.hpp"
 #include "cli/session.hpp"
-#include "pipeline/file_ops.hpp"
 #include "pipeline/random_id.hpp"
 #include "tracking/recorder.hpp"
 
@@ -24,39 +23,14 @@ struct ReportArguments {
   std::string output = "report.html";
 };
 
-/// A report takes the place of an earlier page, but of nothing that was typed here by mistake.
-void require_page_or_nothing(const fs::path& file) {
-  std::error_code error;
-  const fs::file_status status = fs::status(file, error);
-  if (status.type() == fs::file_type::not_found) return;
-  if (fs::is_directory(status)) {
-    throw Error(fmt::format("'{}' is a folder; -o wants a file, such as '{}'", file.string(),
-                            (file / "report.html").string()),
-                ErrorKind::usage);
-  }
-  std::ifstream in(file, std::ios::binary);
-  std::string begin(15, '\0');
-  in.read(begin.data(), static_cast<std::streamsize>(begin.size()));
-  begin.resize(static_cast<std::size_t>(in.gcount()));
-  std::transform(begin.begin(), begin.end(), begin.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  if (!begin.empty() && begin != "<!doctype html>") {
-    throw Error(fmt::format("'{}' is there already and is no HTML page; choose another name for "
-                            "the report with -o",
-                            file.string()),
-                ErrorKind::usage);
-  }
-}
-
 int write(const Program& program, const ReportArguments& arguments) {
   std::error_code error;
   if (!fs::exists(fs::path(program.runs_dir) / "cifarpipe.db", error)) {
     throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
   }
-  const bool to_stdout = arguments.output == "-";
-  const fs::path file = fs::absolute(arguments.output);
-  if (!to_stdout) require_page_or_nothing(file);
+  const bool to_stdout = means_stdout(arguments.output);
+  const OwnFiles own = {"`cifarpipe report`", {report::kPageBegin}};
+  if (!to_stdout) require_own_or_nothing(arguments.output, own);
   Session session(program);
   std::vector<std::string> ids;
   for (const std::string& name : arguments.runs) {
@@ -76,7 +50,9 @@ int write(const Program& program, const ReportArguments& arguments) {
     std::fwrite(page.data(), 1, page.size(), stdout);
     return 0;
   }
-  file_ops().replace_file(file, page);
+  OutputFile file(arguments.output, own);
+  file.stream() << page;
+  file.commit();
   fmt::print("{}\n", arguments.output);
   return 0;
 }

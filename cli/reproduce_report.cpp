@@ -8,16 +8,13 @@
 #include "cli/runs.hpp"
 #include "pipeline/provenance.hpp"
 #include "pipeline/value_json.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 namespace {
 
 using nlohmann::ordered_json;
 using Verdict = StageComparison::Verdict;
-
-std::string counted(std::size_t n, std::string_view what) {
-  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
-}
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();

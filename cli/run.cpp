@@ -9,6 +9,7 @@
 #include "cli/help.hpp"
 #include "cli/progress.hpp"
 #include "cli/run_mirror.hpp"
+#include "cli/runs.hpp"
 #include "cli/session.hpp"
 #include "cli/stop_signals.hpp"
 #include "pipeline/environment.hpp"
@@ -26,7 +27,7 @@ struct RunArguments {
   std::vector<std::string> until;
   std::vector<std::string> accept_code;
   bool new_run = false;
-  std::string name;
+  std::optional<std::string> name;
   std::vector<std::string> tags;
   std::string note;
   int slots = 1;
@@ -103,7 +104,7 @@ RunBookOptions book_options(const Program& program, const RunArguments& argument
   RunBookOptions options;
   options.new_run = arguments.new_run;
   options.secrets = secrets_of(program, configuration);
-  if (!arguments.name.empty()) options.name = options.secrets.redacted(arguments.name);
+  if (arguments.name) options.name = options.secrets.redacted(*arguments.name);
   if (!arguments.note.empty()) options.note = options.secrets.redacted(arguments.note);
   options.tags = parse_tags(arguments.tags);
   options.command = again(program, options.secrets);
@@ -153,24 +154,26 @@ std::uint64_t worker_memory(const Machine& machine) {
 
 /// On stdout: one line a finished run. On stderr: where to look next, or how to go on.
 void report(const Program& program, const RunArguments& arguments, const RunBook& book,
-            int exit_code) {
+            Recorder& recorder, int exit_code) {
   if (arguments.json || (arguments.quiet && exit_code == 0)) return;
   std::size_t cells = 0;
   for (const RunBook::Entry& entry : book.entries()) cells += entry.is_parent ? 0 : 1;
   for (const RunBook::Entry& entry : book.entries()) {
     if (cells > 8 && !entry.is_parent) continue;
     const auto& run = entry.record;
-    const auto ms = run.end_ms - run.start_ms;
-    const std::string when =
-        entry.how == RunObserver::Opened::already_finished ? "nothing to do" : duration_text(ms);
+    const std::string when = entry.how == RunObserver::Opened::already_finished
+                                 ? "nothing to do"
+                                 : duration_text(took_ms(run, run.end_ms));
     fmt::print("{}  {}  {}  {}\n", to_string(run.status), run.name, when, typed_path(run.folder));
   }
   std::fflush(stdout);
   if (arguments.quiet) return;
   if (exit_code == 0) {
-    fmt::print(stderr,
-               "next: cifarpipe runs show latest | cifarpipe runs list | cifarpipe plan {}\n",
-               arguments.config.file);
+    // Not "latest" where an older row went on or had been done before.
+    const RunRecord& run = book.entries().front().record;
+    const bool newest = recorder.resolve_run("latest").id == run.id;
+    fmt::print(stderr, "next: cifarpipe runs show {} | cifarpipe runs list | cifarpipe plan {}\n",
+               newest ? "latest" : shell_line({run.name}), shell_line({arguments.config.file}));
     return;
   }
   for (const RunBook::Entry& entry : book.entries()) {
@@ -223,6 +226,7 @@ Lock use_store(const Store& store) {
 }
 
 int run(const Program& program, const RunArguments& arguments) {
+  if (arguments.name) require_run_name(*arguments.name);
   LoadedConfig loaded = load_config(program, arguments.config);
   Session session(program);
   const Lock in_use = use_store(session.store());
@@ -245,7 +249,10 @@ int run(const Program& program, const RunArguments& arguments) {
       loaded.configuration, [](const char* name) -> const char* { return std::getenv(name); });
   const mlflow::Settings mlflow = mirror_settings(loaded.configuration, *observer);
   RunBookOptions of_book = book_options(program, arguments, loaded.configuration, world.machine);
-  if (!of_book.name && !mlflow.run_name.empty()) of_book.name = mlflow.run_name;
+  if (!of_book.name && !mlflow.run_name.empty()) {
+    require_run_name(mlflow.run_name);
+    of_book.name = mlflow.run_name;
+  }
   for (auto& fact : mirror_facts(loaded.configuration, mlflow)) {
     of_book.facts.push_back(std::move(fact));
   }
@@ -255,7 +262,7 @@ int run(const Program& program, const RunArguments& arguments) {
   if (const int signal = open_runs(book, *observer); signal != 0) return 128 + signal;
   if (book.all_finished()) {
     show_finished(loaded.configuration, book, session.recorder(), session.store(), *observer);
-    report(program, arguments, book, 0);
+    report(program, arguments, book, session.recorder(), 0);
     return 0;
   }
   options.slots = arguments.slots;
@@ -270,7 +277,7 @@ int run(const Program& program, const RunArguments& arguments) {
   const int exit_code = supervisor.run();
   observer->tick();
   mirror.finish(exit_code, arguments.json);
-  report(program, arguments, book, exit_code);
+  report(program, arguments, book, session.recorder(), exit_code);
   return exit_code;
 }
 

@@ -68,7 +68,7 @@ int logs(const Program& program, const RunsArguments& arguments) {
   for (;;) {
     const bool alive = arguments.follow && RunFolder::is_alive(folder);  // Before the last lines.
     copy_rest(log);
-    if (!alive) return 0;
+    if (!alive || std::ferror(stdout) != 0) return 0;  // main.cpp tells of a full disk.
     usleep(100'000);
   }
 }
@@ -146,12 +146,8 @@ int note(const Program& program, const RunsArguments& arguments) {
 }
 
 int rename(const Program& program, const RunsArguments& arguments) {
+  require_run_name(arguments.text);
   const std::string name = program.secrets.redacted(arguments.text);
-  const bool strange =
-      std::any_of(name.begin(), name.end(), [](unsigned char c) { return std::iscntrl(c) != 0; });
-  if (name.empty() || name == "latest" || strange) {
-    throw Error(fmt::format("a run cannot be called '{}'", strange ? "…" : name), ErrorKind::usage);
-  }
   const auto session = open_session(program);
   const RunRecord run = session->recorder().resolve_run(arguments.run);
   session->recorder().annotate_run(run.id, name, std::nullopt, {});
@@ -264,9 +260,29 @@ void add_changes(CLI::App& family, Program& program, const Arguments& arguments)
 
 }  // namespace
 
+void require_run_name(const std::string& name) {
+  if (name.empty()) throw Error("the name of a run cannot be empty", ErrorKind::usage);
+  if (name == "latest") {
+    throw Error("a run cannot be called 'latest', which always means the newest one",
+                ErrorKind::usage);
+  }
+  if (std::any_of(name.begin(), name.end(), [](unsigned char c) { return std::iscntrl(c) != 0; })) {
+    throw Error("the name of a run cannot have line breaks or other control characters in it",
+                ErrorKind::usage);
+  }
+}
+
 bool has_database(const Program& program) {
   std::error_code error;
   return std::filesystem::exists(std::filesystem::path(program.runs_dir) / "cifarpipe.db", error);
+}
+
+void require_store(const Program& program) {
+  std::error_code error;
+  const auto results = std::filesystem::path(program.runs_dir) / "store";
+  if (!has_database(program) && !std::filesystem::exists(results, error)) {
+    throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
+  }
 }
 
 std::unique_ptr<Session> open_session(const Program& program) {

@@ -75,7 +75,11 @@ int show_run(RunQueries& queries, const RunRecord& run, bool json);
 int print_metrics(RunQueries& queries, const RunRecord& run, const std::string& key, bool json);
 void print_heading(const Look& look, std::string_view text);
 
+/// Throws Error (usage) for what a run cannot be called.
+void require_run_name(const std::string& name);
 bool has_database(const Program& program);
+/// Throws Error (usage) where there is neither a database nor a result: asking makes no store.
+void require_store(const Program& program);
 /// The session, for commands that are about a run that must be there.
 std::unique_ptr<Session> open_session(const Program& program);
 /// A metric of a run by its name, or an Error that names the one that was probably meant.

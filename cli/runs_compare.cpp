@@ -116,9 +116,8 @@ void print_metrics(const RunComparison& c, bool all, const Look& look) {
     table.print(look, "  ");
   }
   if (left_out > 0) {
-    fmt::print(
-        "\n{} metric{} of speed left out, which equal runs differ in too (--all shows them)\n",
-        left_out, left_out == 1 ? "" : "s");
+    fmt::print("\n{} of speed left out, which equal runs differ in too (--all shows them)\n",
+               counted(left_out, "metric"));
   }
 }
 
@@ -129,8 +128,7 @@ void print_source(const RunComparison& c, bool all, const Look& look) {
   const bool differ = std::any_of(c.changes.begin(), c.changes.end(),
                                   [](const ComparedValue& v) { return v.differs; });
   if (!differ && !all) {
-    fmt::print("\nequal changes since the commit, in {} file{}\n", c.changes.size(),
-               c.changes.size() == 1 ? "" : "s");
+    fmt::print("\nequal changes since the commit, in {}\n", counted(c.changes.size(), "file"));
     return;
   }
   print_heading(look, "files changed since the commit (equal digests: changed alike)");
@@ -148,16 +146,18 @@ void print_source(const RunComparison& c, bool all, const Look& look) {
 
 void print_equal(const RunComparison& c) {
   std::size_t points = 0;
+  std::size_t metrics = 0;
   for (const ComparedMetric& metric : c.metrics) {
-    if (!metric.may_differ) points += metric.points.front().size();
+    if (metric.may_differ) continue;
+    ++metrics;
+    points += metric.points.front().size();
   }
   fmt::print(
-      "\nnothing differs: {} parameters, {} points of {} metrics, the source, {} digests of data, "
-      "{} facts of the environment and {} plugins are equal\n",
-      c.params.size(), points,
-      std::count_if(c.metrics.begin(), c.metrics.end(),
-                    [](const auto& m) { return !m.may_differ; }),
-      c.data.size(), c.environment.size(), c.plugins.size());
+      "\nnothing differs: {}, {} of {}, the source, {} of data, {} of the environment and {} are "
+      "equal\n",
+      counted(c.params.size(), "parameter"), counted(points, "point"), counted(metrics, "metric"),
+      counted(c.data.size(), "digest"), counted(c.environment.size(), "fact"),
+      counted(c.plugins.size(), "plugin"));
 }
 
 int compare(const Program& program, const CompareArguments& arguments) {

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "cli/command.hpp"
@@ -21,18 +22,25 @@ namespace fs = std::filesystem;
 
 struct ExportArguments {
   std::vector<std::string> runs;
-  std::string output;
+  std::optional<std::string> output;
   std::string format;
+
+  bool to_stdout() const { return !output || means_stdout(*output); }
 };
+
+/// In any of the formats, so that a name can be used again for another one.
+const OwnFiles kOwn = {"`cifarpipe runs export`",
+                       {"{\"format\":\"cifarpipe-runs\"", "{\"type\":\"run\",\"id\":\"",
+                        "id,name,experiment,", "run,key,", "run,stage,"}};
 
 /// As asked for, else as the file is called, else JSON.
 std::string format_of(const ExportArguments& arguments) {
   if (!arguments.format.empty()) return arguments.format;
-  const std::string extension = fs::path(arguments.output).extension().string();
+  const std::string extension = fs::path(arguments.output.value_or("")).extension().string();
   if (extension == ".jsonl" || extension == ".ndjson") return "jsonl";
   if (extension == ".csv") {
     throw Error(fmt::format("CSV is several tables: name a folder for them (-o {} --format csv)",
-                            fs::path(arguments.output).replace_extension().string()),
+                            fs::path(*arguments.output).replace_extension().string()),
                 ErrorKind::usage);
   }
   return "json";
@@ -72,7 +80,7 @@ void write_each(RunQueries& queries, const std::vector<RunRecord>& runs, const f
   for (const RunRecord& run : runs) {
     std::string name = file_name(run.name);
     if (!taken.insert(name).second) name += "-" + run.id.substr(0, 8);
-    OutputFile file(folder / (name + "." + format));
+    OutputFile file(folder / (name + "." + format), kOwn);
     write(queries, {run.id}, file.stream());
     file.commit();
     fmt::print("{}\n", (folder / (name + "." + format)).string());
@@ -82,6 +90,9 @@ void write_each(RunQueries& queries, const std::vector<RunRecord>& runs, const f
 void write_tables(RunQueries& queries, const std::vector<std::string>& ids,
                   const fs::path& folder) {
   make_folder(folder);
+  for (const std::string& table : export_tables()) {  // All or none of them.
+    require_own_or_nothing(folder / (table + ".csv"), kOwn);
+  }
   std::unique_ptr<OutputFile> file;
   const auto finish = [&] {
     if (file) file->commit();
@@ -89,7 +100,7 @@ void write_tables(RunQueries& queries, const std::vector<std::string>& ids,
   export_csv(queries, ids, [&](const std::string& table) -> std::ostream& {
     finish();
     const fs::path path = folder / (table + ".csv");
-    file = std::make_unique<OutputFile>(path);
+    file = std::make_unique<OutputFile>(path, kOwn);
     fmt::print("{}\n", path.string());
     return file->stream();
   });
@@ -98,7 +109,7 @@ void write_tables(RunQueries& queries, const std::vector<std::string>& ids,
 
 int export_runs(const Program& program, const ExportArguments& arguments) {
   const std::string format = format_of(arguments);
-  if (format == "csv" && arguments.output.empty()) {
+  if (format == "csv" && arguments.to_stdout()) {
     throw Error("CSV is several tables: name a folder for them with -o", ErrorKind::usage);
   }
   const auto session = open_session(program);
@@ -113,21 +124,21 @@ int export_runs(const Program& program, const ExportArguments& arguments) {
     runs.push_back(std::move(run));
   }
   if (format == "csv") {
-    write_tables(queries, ids, arguments.output);
+    write_tables(queries, ids, *arguments.output);
     return 0;
   }
   const Writer write = format == "jsonl" ? export_jsonl : export_json;
   std::error_code error;
-  if (arguments.output.empty()) {
+  if (arguments.to_stdout()) {
     write(queries, ids, std::cout);
     std::cout.flush();
-  } else if (arguments.output.ends_with('/') || fs::is_directory(arguments.output, error)) {
-    write_each(queries, runs, arguments.output, format, write);
+  } else if (arguments.output->ends_with('/') || fs::is_directory(*arguments.output, error)) {
+    write_each(queries, runs, *arguments.output, format, write);
   } else {
-    OutputFile file(arguments.output);
+    OutputFile file(*arguments.output, kOwn);
     write(queries, ids, file.stream());
     file.commit();
-    fmt::print("{}\n", arguments.output);
+    fmt::print("{}\n", *arguments.output);
   }
   return 0;
 }
@@ -142,7 +153,8 @@ void add_runs_export(CLI::App& family, Program& program) {
   command->add_option("RUN", arguments->runs, "Ids, names or 'latest'.")->required();
   command
       ->add_option("-o,--output", arguments->output,
-                   "A file, or a folder for a file a run (CSV: a file a table); else stdout.")
+                   "A file, or a folder for a file a run (CSV: a file a table); else, and for '-', "
+                   "stdout.")
       ->type_name("PATH");
   command
       ->add_option("--format", arguments->format,

@@ -113,8 +113,7 @@ std::string time_ago(std::int64_t ms, std::int64_t now_ms) {
 }
 
 std::string took_text(const RunRecord& run, std::int64_t now_ms) {
-  const std::int64_t end = run.end_ms != 0 ? run.end_ms : now_ms;
-  return duration_text(std::max<std::int64_t>(0, end - run.start_ms));
+  return duration_text(took_ms(run, now_ms));
 }
 
 }  // namespace cifarpipe::cli

@@ -21,7 +21,7 @@ namespace {
 
 struct PlotArguments {
   std::vector<std::string> words;
-  std::string svg;
+  std::optional<std::string> svg;
   std::string x = "step";
   bool log = false;
   std::optional<std::size_t> width;
@@ -125,7 +125,7 @@ PlotOptions options_of(const PlotArguments& arguments, const Chosen& chosen) {
   options.x_label = "step";
   options.y_label = fmt::format("{}", fmt::join(chosen.keys, ", "));
   if (chosen.runs.size() == 1) options.title = chosen.runs.front().name;
-  if (arguments.svg.empty()) {
+  if (!arguments.svg) {
     options.width = arguments.width.value_or(look.width > 0 ? look.width : 80);
     options.height = arguments.height.value_or(20);
   } else {
@@ -148,14 +148,19 @@ int plot(const Program& program, const PlotArguments& arguments) {
                               : "nothing to draw: no value is finite",
                 ErrorKind::usage);
   }
-  if (arguments.svg.empty()) {
+  if (!arguments.svg) {
     fmt::print("{}", plot_text(series, options));
     return 0;
   }
-  OutputFile file(arguments.svg);
-  file.stream() << plot_svg(series, options);
+  const std::string drawing = plot_svg(series, options);
+  if (means_stdout(*arguments.svg)) {
+    fmt::print("{}", drawing);
+    return 0;
+  }
+  OutputFile file(*arguments.svg, {"`cifarpipe runs plot`", {kSvgBegin}});
+  file.stream() << drawing;
   file.commit();
-  fmt::print("{}\n", arguments.svg);
+  fmt::print("{}\n", *arguments.svg);
   return 0;
 }
 
@@ -170,7 +175,9 @@ void add_runs_plot(CLI::App& family, Program& program) {
                    "Runs (without one: the latest) and metrics; a word with '/' is a metric, "
                    "unless a run is called so.")
       ->required();
-  command->add_option("--svg", arguments->svg, "Into an SVG file instead of the terminal.")
+  command
+      ->add_option("--svg", arguments->svg,
+                   "Into an SVG file instead of the terminal; '-' is stdout.")
       ->type_name("FILE");
   command->add_flag("--log", arguments->log, "Values on a logarithmic axis.");
   command->add_option("--x", arguments->x, "step, or time since the first point.")

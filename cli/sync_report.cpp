@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tracking/quantities.hpp"
+
 namespace cifarpipe::cli {
 namespace {
 
@@ -33,16 +35,14 @@ std::string painted(bool color, const char* code, const std::string& text) {
 
 std::string said_of(const SyncOutcome& outcome, bool dry_run) {
   if (dry_run) {
-    return outcome.left.none()
-               ? fmt::format("up to date, {} run{}", outcome.runs, outcome.runs == 1 ? "" : "s")
-               : "would be sent: " + counts_text(outcome.left);
+    return outcome.left.none() ? "up to date, " + counted(outcome.runs, "run")
+                               : "would be sent: " + counts_text(outcome.left);
   }
   std::string text;
   if (!outcome.sent.none()) {
     text = "sent " + counts_text(outcome.sent);
   } else if (outcome.complete()) {
-    text = fmt::format("up to date, {} run{}: nothing to do", outcome.runs,
-                       outcome.runs == 1 ? "" : "s");
+    text = fmt::format("up to date, {}: nothing to do", counted(outcome.runs, "run"));
   } else {
     text = "nothing sent";
   }
@@ -134,8 +134,10 @@ void SyncProgress::draw() {
   const double part = all > 0 ? std::clamp(done / all, 0.0, 1.0) : 1;
   std::string bar;
   for (int i = 0; i < kCells; ++i) bar += i < static_cast<int>(part * kCells) ? "━" : "─";
-  const std::string counts = fmt::format("{}/{} runs  {} points  {} artifacts", run_, runs_,
-                                         counts_.points, counts_.artifacts);
+  const std::string counts =
+      fmt::format("{}/{}  {}  {}", run_, counted(runs_, "run"),
+                  counted(static_cast<std::size_t>(counts_.points), "point"),
+                  counted(static_cast<std::size_t>(counts_.artifacts), "artifact"));
   if (!live_) {
     fmt::print(stderr, "{}  {:.0f} %  {}\n", uri_, 100 * part, counts);
     return;

@@ -4,25 +4,44 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/command.hpp"
+#include "cli/runs.hpp"
 #include "cli/session.hpp"
+#include "pipeline/file_ops.hpp"
+#include "pipeline/stage_json.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 namespace {
 
-/// Moves a damaged result away, unless another process is at work on its job.
-bool set_aside(Store& store, const JobRef& job) {
-  const auto lock = Lock::try_lock(store.lock_file(job));
-  if (!lock) return false;
-  store.set_aside(job);
-  return true;
+/// Moves a damaged result away, unless another process is at work on its job; what became of it.
+std::string set_aside(Session& session, const JobRef& job) {
+  Store& store = session.store();
+  try {
+    const auto lock = Lock::try_lock(store.lock_file(job));
+    if (!lock) return "left where it is: another cifarpipe is at work on it";
+    store.set_aside(job);
+    session.recorder().forget_result(job);
+  } catch (const Error& error) {  // The others are still looked at.
+    return fmt::format("left where it is: {}", error.what());
+  }
+  return fmt::format("moved to {}; the next run makes it again",
+                     (store.root() / "store/tmp").string());
 }
 
-std::string stage_of(Store& store, const JobRef& job) {
-  const auto result = store.find(job);
-  return result ? result->record.stage : "unreadable";
+/// As it is: Store::find would move a damaged result away.
+std::string stage_of(const Store& store, const JobRef& job) {
+  try {
+    std::string why;
+    const auto stage = read_stage_json(read_text_file(store.result_dir(job) / "stage.json"), why);
+    if (stage) return stage->record.stage;
+  } catch (const Error&) {
+    // It is not there, or cannot be read.
+  }
+  return "unreadable";
 }
 
 int verify(const Program& program) {
+  require_store(program);
   Session session(program);
   Store& store = session.store();
   const std::vector<JobRef> jobs = store.list();
@@ -45,15 +64,9 @@ int verify(const Program& program) {
     for (const VerifyProblem& problem : problems) {
       fmt::print("damaged: {} {}: {}\n", stage, job.key.substr(0, 12), problem.message);
     }
-    if (set_aside(store, job)) {
-      session.recorder().forget_result(job);
-      fmt::print("         moved to {}; the next run makes it again\n",
-                 (store.root() / "store/tmp").string());
-    } else {
-      fmt::print("         left where it is: another cifarpipe is at work on it\n");
-    }
+    fmt::print("         {}\n", set_aside(session, job));
   }
-  fmt::print("{} results, {} files, {:.1f} MB read: {}\n", jobs.size(), files,
+  fmt::print("{}, {}, {:.1f} MB read: {}\n", counted(jobs.size(), "result"), counted(files, "file"),
              static_cast<double>(bytes) / 1e6,
              damaged == 0 ? "all as recorded" : fmt::format("{} damaged", damaged));
   return damaged == 0 ? 0 : 1;

@@ -50,7 +50,11 @@ struct RunRecord {
   int attempt = 1;
   std::int64_t start_ms = 0;
   std::int64_t end_ms = 0;
+  std::int64_t worked_ms = 0;         ///< Of it, the time that was worked on it, up to:
+  std::int64_t working_since_ms = 0;  ///< 0: nobody is at work on it.
 };
+/// How long a run has taken: without the time between attempts, or for which it waited its turn.
+std::int64_t took_ms(const RunRecord& run, std::int64_t now_ms);
 
 /// One stage instance of one run.
 struct RunStage {
@@ -126,9 +130,13 @@ class Recorder {
   /// The newest undeleted run, no cell of a sweep, that has a result of this stage.
   virtual std::optional<RunRecord> newest_run_with(const std::string& stage) = 0;
   virtual std::vector<RunRecord> running_runs() = 0;
+  /// Status RUNNING, at work.
   virtual RunRecord create_run(const NewRun& run) = 0;
-  /// The same row goes on: status RUNNING, attempt + 1.
+  /// The same row goes on: status RUNNING, attempt + 1, at work.
   virtual RunRecord reopen_run(const std::string& id, std::int64_t now_ms) = 0;
+  /// A run that has begun waits for its turn, or has its turn again: what took_ms leaves out. One
+  /// that ends is not at work anyway.
+  virtual void set_at_work(const std::string& id, bool at_work, std::int64_t now_ms) = 0;
   virtual void annotate_run(const std::string& id, const std::optional<std::string>& name,
                             const std::optional<std::string>& note,
                             const std::vector<std::pair<std::string, std::string>>& tags) = 0;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "pipeline/digest.hpp"
 #include "pipeline/provenance.hpp"
@@ -29,23 +28,6 @@ std::vector<std::size_t> linked_owner(const Cell& cell) {
     if (!cell.stages[i].experiment.empty()) owner[i] = i;
   }
   return owner;
-}
-
-/// What a stage reads from outside of its run: content digests of files and folders, results of
-/// earlier runs.
-void add_data_facts(const StageInstance& stage, const Job& job,
-                    std::vector<std::pair<std::string, std::string>>& facts) {
-  for (const auto& [param, digest] : job.parts.path_digests) {
-    const Value* path = find_value(stage.params, param);
-    facts.emplace_back(
-        fmt::format("data.{}.{}", stage.name, param),
-        fmt::format("sha256:{} {}", digest, path ? std::get<std::string>(*path) : ""));
-  }
-  for (const JobInput& input : job.inputs) {
-    if (input.producer != JobInput::kEarlierRun) continue;
-    facts.emplace_back(fmt::format("input.{}.{}", stage.name, input.port),
-                       fmt::format("{}.{}", input.earlier.key, input.earlier.generation));
-  }
 }
 
 std::string status_word(RunStatus status) {
@@ -150,6 +132,9 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
   // A forced run that has finished has had its way: forcing again makes a new row.
   if (existing && !(finished && !entry.forced.empty())) {
     entry.record = *existing;
+    if (options_.name) {  // Which its parent may have got by now, and this one with it.
+      entry.record = recorder_.find_run(entry.identity, entry.forced).value_or(*existing);
+    }
     if (finished && results_intact(entry)) {
       entry.how = RunObserver::Opened::already_finished;
     } else {
@@ -163,6 +148,7 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
     if (name || options_.note || !options_.tags.empty()) {
       recorder_.annotate_run(entry.record.id, name, options_.note, options_.tags);
     }
+    if (name) tell_new_name(entry, *name);
   } else {
     const NewRun row = new_row(entry);
     entry.folder = RunFolder::open(row.folder);
@@ -171,6 +157,7 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
   }
   if (entry.how != RunObserver::Opened::already_finished) {
     entry.open = true;
+    if (&entry != &entries_.front()) set_at_work(entry, false);  // Until its first stage begins.
     entry.unfinished.insert(entry.stages.begin(), entry.stages.end());
     write_folder(entry);
   }
@@ -178,116 +165,20 @@ void RunBook::open_entry(Entry& entry, const std::optional<RunRecord>& existing)
   observer_.run_opened(entry.record, entry.how);
 }
 
-std::string RunBook::default_name(const Entry& entry, const std::string& id) const {
-  const std::string base = options_.name.value_or(fmt::format(
-      "{}-{}", configuration_.name,
-      (entries_.front().record.id.empty() ? id : entries_.front().record.id).substr(0, 6)));
-  if (entry.is_parent) return base;
-  const std::string cell = configuration_.cells[entry.cell].name;
-  std::string name = configuration_.has_matrix ? base + "/" + cell : base;
-  if (!entry.linked_stage.empty()) name += "/" + entry.linked_stage;
-  return name;
+void RunBook::set_at_work(Entry& entry, bool at_work) {
+  const std::int64_t now = now_ms();
+  recorder_.set_at_work(entry.record.id, at_work, now);
+  entry.record.worked_ms = took_ms(entry.record, now);
+  entry.record.working_since_ms = at_work ? now : 0;
 }
 
-NewRun RunBook::new_row(const Entry& entry) const {
-  NewRun row;
-  row.id = random_id();
-  row.start_ms = now_ms();
-  row.name = default_name(entry, row.id);
-  row.experiment = entry.experiment;
-  row.identity = entry.identity;
-  row.forced = entry.forced;
-  row.command = options_.command;
-  row.note = options_.note.value_or("");
-  row.tags = options_.tags;
-  row.facts = facts_of(entry);
-  if (&entry != &entries_.front()) {
-    if (configuration_.has_matrix) row.parent_id = entries_.front().record.id;
-    if (!entry.linked_stage.empty()) {
-      for (const Entry& other : entries_) {
-        if (!other.is_parent && other.cell == entry.cell && other.linked_stage.empty()) {
-          row.parent_id = other.record.id;
-        }
-      }
-    }
-  }
-  if (!entry.is_parent) {
-    const Cell& cell = configuration_.cells[entry.cell];
-    if (configuration_.has_matrix) row.cell = cell.name;
-    for (const std::size_t s : entry.stages) {
-      const StageInstance& stage = cell.stages[s];
-      for (const auto& [name, value] : stage.params) {
-        const FieldInfo* field = stage.type->description.params.find(name);
-        const bool secret = field != nullptr && field->secret;
-        row.params.emplace_back(stage.name + "." + name,
-                                secret ? Value(std::string("***")) : value);
-      }
-    }
-    row.params.emplace_back("pipeline.seed", static_cast<std::int64_t>(cell.seed));
-  }
-  // The names of folders are texts of the store as well.
-  const std::string shown = options_.secrets.redacted(row.name);
-  row.folder = (store_.root() / RunFolder::folder_name(row.start_ms, shown, row.id)).string();
-  return row;
-}
-
-std::vector<std::pair<std::string, std::string>> RunBook::facts_of(const Entry& entry) const {
-  auto facts = options_.facts;
-  if (entry.is_parent) return facts;
-  for (const std::size_t s : entry.stages) {
-    const StageInstance& stage = configuration_.cells[entry.cell].stages[s];
-    const KeyParts& parts = graph_.jobs[graph_.cell_jobs[entry.cell][s]].parts;
-    const StageDescription& description = stage.type->description;
-    facts.emplace_back("plugin." + stage.name,
-                       fmt::format("{} {} {}", stage.type->plugin_name, stage.type->plugin_version,
-                                   stage.type->build_id));
-    if (description.uses_seed) {
-      facts.emplace_back("seed." + stage.name, std::to_string(parts.seed));
-    }
-    const NumericsUse& uses = description.numerics;
-    if (uses.device || uses.precision || uses.threads) {
-      facts.emplace_back(
-          "numerics." + stage.name,
-          fmt::format("{} {} {} thread{}", parts.numerics.device, parts.numerics.precision,
-                      parts.numerics.threads, parts.numerics.threads == 1 ? "" : "s"));
-    }
-    add_data_facts(stage, graph_.jobs[graph_.cell_jobs[entry.cell][s]], facts);
-  }
-  return facts;
-}
-
-void RunBook::write_folder(Entry& entry) const {
-  const auto clean = [this](std::string_view text) {
-    return options_.secrets.redacted(text, TextKind::data);
-  };
-  entry.folder.write("pipeline.toml", clean(configuration_.source_text));
-  if (!entry.is_parent) {
-    entry.folder.write("resolved.toml",
-                       clean(resolved_toml(configuration_, configuration_.cells[entry.cell])));
-  }
-  if (!options_.diff.empty()) entry.folder.write("changes.diff", options_.diff);
-  nlohmann::ordered_json facts = nlohmann::ordered_json::object();
-  for (const auto& [name, value] : facts_of(entry)) {
-    facts[name] = options_.secrets.redacted_value(name, value);
-  }
-  const nlohmann::ordered_json run = {
-      {"id", entry.record.id},
-      {"name", entry.record.name},
-      {"experiment", entry.record.experiment},
-      {"parent", entry.record.parent_id},
-      {"identity", entry.identity},
-      {"forced", entry.forced},
-      {"attempt", entry.record.attempt},
-      {"start", entry.record.start_ms},
-      {"command", options_.command},
-      {"facts", facts},
-  };
-  entry.folder.write("run.json",
-                     run.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-  entry.folder.log(fmt::format("attempt {} begins: {}", entry.record.attempt, options_.command));
-  if (entry.record.parent_id.empty()) {
-    file_ops().replace_symlink(entry.folder.path().filename(), store_.root() / "latest");
-  }
+void RunBook::tell_new_name(Entry& entry, const std::string& wanted) {
+  const std::string before = entry.record.name;
+  entry.record.name = recorder_.resolve_run(entry.record.id).name;
+  const std::string& now = entry.record.name;
+  if (now == before) return;
+  const std::string why = now == wanted ? "" : fmt::format(" ({} is taken)", wanted);
+  observer_.message(LogLevel::info, fmt::format("{} is now {}{}", before, now, why));
 }
 
 bool RunBook::all_finished() const {
@@ -320,6 +211,10 @@ void RunBook::stage_changed(std::size_t job, const RunStage& state, const Stored
       row.uses = stage.type->description.name;
       row.position = static_cast<int>(s);
       recorder_.put_run_stage(entry.record.id, row);
+      const bool was_running = !entry.running.empty();
+      row.status == "running" ? void(entry.running.insert(s)) : void(entry.running.erase(s));
+      const bool is_running = !entry.running.empty();
+      if (&entry != &entries_.front() && was_running != is_running) set_at_work(entry, is_running);
       if (result != nullptr) entry.folder.link_stage(stage.name, result->dir);
       if (row.status == "finished") entry.unfinished.erase(s);
       if (row.status == "failed") {
@@ -371,6 +266,8 @@ void RunBook::touch_all() {
 void RunBook::close_entry(Entry& entry, RunStatus status, const std::string& why) {
   const std::string message = options_.secrets.redacted(why);
   entry.record.end_ms = now_ms();
+  entry.record.worked_ms = took_ms(entry.record, entry.record.end_ms);
+  entry.record.working_since_ms = 0;
   entry.record.status = status;
   recorder_.finish_run(entry.record.id, status, entry.record.end_ms, message);
   entry.folder.log(fmt::format("{}{}{}", to_string(status), message.empty() ? "" : ": ", message));
@@ -393,9 +290,10 @@ void RunBook::close_all(RunStatus otherwise, const std::string& message) {
     if (!entry.open) continue;
     if (entry.is_parent) {
       const RunStatus status = failed > 0 ? RunStatus::failed : otherwise;
-      close_entry(
-          entry, status,
-          failed > 0 ? fmt::format("{} of {} runs failed", failed, entries_.size() - 1) : message);
+      close_entry(entry, status,
+                  failed > 0 ? fmt::format("{} of {} run{} failed", failed, entries_.size() - 1,
+                                           entries_.size() == 2 ? "" : "s")
+                             : message);
       continue;
     }
     if (entry.failed) ++failed;

@@ -44,6 +44,7 @@ class RunBook {
     RunObserver::Opened how = RunObserver::Opened::fresh;
     bool open = false;
     std::set<std::size_t> unfinished;  ///< Stage indices.
+    std::set<std::size_t> running;     ///< Of them, those that a worker has.
     bool failed = false;
     std::string failure;
   };
@@ -76,6 +77,10 @@ class RunBook {
   std::string identity_of(const Entry& entry) const;
   bool results_intact(const Entry& entry) const;
   void open_entry(Entry& entry, const std::optional<RunRecord>& existing);
+  /// A cell or a linked run is worked on while one of its stages is; the others all the time.
+  void set_at_work(Entry& entry, bool at_work);
+  /// After a row that was there has been given a name: takes it over, and says so.
+  void tell_new_name(Entry& entry, const std::string& wanted);
   NewRun new_row(const Entry& entry) const;
   /// Circumstances of the command and, for each stage of the run, its plugin, seed and numerics.
   std::vector<std::pair<std::string, std::string>> facts_of(const Entry& entry) const;

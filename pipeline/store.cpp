@@ -97,8 +97,8 @@ void compare(const std::map<std::string, const FileDigest*>& declared,
     if (i == there.end()) {
       problems.push_back(fmt::format("{} is missing", path));
     } else if (i->second->size != file->size) {
-      problems.push_back(
-          fmt::format("{} has {} bytes instead of {}", path, i->second->size, file->size));
+      problems.push_back(fmt::format("{} has {} byte{} instead of {}", path, i->second->size,
+                                     i->second->size == 1 ? "" : "s", file->size));
     } else if (hash && i->second->sha256 != file->sha256) {
       problems.push_back(fmt::format("the content of {} differs: its SHA-256 is {} instead of {}",
                                      path, i->second->sha256, file->sha256));

@@ -98,8 +98,16 @@ CREATE TABLE run_point_summary (run_id TEXT NOT NULL, metric_id INTEGER NOT NULL
   PRIMARY KEY (run_id, metric_id)) STRICT, WITHOUT ROWID;
 )";
 
+// How long a run was worked on. Of one that went on before this version the pauses are not known.
+constexpr const char* kVersion4 = R"(
+ALTER TABLE run ADD COLUMN worked_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN working_since_ms INTEGER;
+UPDATE run SET worked_ms = max(0, end_ms - start_ms) WHERE end_ms IS NOT NULL;
+UPDATE run SET working_since_ms = start_ms WHERE end_ms IS NULL;
+)";
+
 // A version is the number of steps, of which there is one more also when only a view changes.
-constexpr const char* kSteps[] = {kVersion1, kVersion2, kVersion3};
+constexpr const char* kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4};
 constexpr int kVersion = static_cast<int>(std::size(kSteps));
 
 int version_of(Database& db) {

@@ -25,6 +25,10 @@ std::string bytes_text(std::int64_t bytes) {
   return fmt::format("{:.2f} GB", value / 1e9);
 }
 
+std::string counted(std::size_t count, std::string_view word) {
+  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+}
+
 std::string time_text(std::int64_t ms) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
 }

@@ -2,8 +2,10 @@
 // Values only: any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace cifarpipe {
 
@@ -11,6 +13,8 @@ namespace cifarpipe {
 std::string duration_text(std::int64_t ms);
 /// "812 kB", "950 MB", "1.25 GB": powers of ten.
 std::string bytes_text(std::int64_t bytes);
+/// "1 file", "2 files": for a word whose plural has an s.
+std::string counted(std::size_t count, std::string_view word);
 /// "2026-11-23 14:02:33 UTC", of milliseconds since 1970.
 std::string time_text(std::int64_t ms);
 

@@ -170,8 +170,8 @@ RunRecord SqliteRecorder::create_run(const NewRun& run) {
   const std::string name = free_name(secrets_.redacted(run.name), run.id);
   prepared(
       "INSERT INTO run (id, name, experiment, parent_id, cell, identity, forced, folder, "
-      "command, note, status, attempt, start_ms, message) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', 1, ?, '')")
+      "command, note, status, attempt, start_ms, working_since_ms, message) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', 1, ?11, ?11, '')")
       .with(run.id, name, secrets_.redacted(run.experiment), run.parent_id, run.cell, run.identity,
             run.forced, run.folder, secrets_.redacted(run.command), secrets_.redacted(run.note),
             run.start_ms)
@@ -187,13 +187,21 @@ RunRecord SqliteRecorder::create_run(const NewRun& run) {
   return runs_where("WHERE id = ?", run.id).front();
 }
 
-RunRecord SqliteRecorder::reopen_run(const std::string& id, std::int64_t) {
+RunRecord SqliteRecorder::reopen_run(const std::string& id, std::int64_t now_ms) {
   prepared(
-      "UPDATE run SET status = 'RUNNING', attempt = attempt + 1, end_ms = NULL, message = '' "
-      "WHERE id = ?")
-      .with(id)
+      "UPDATE run SET status = 'RUNNING', attempt = attempt + 1, end_ms = NULL, message = '', "
+      "working_since_ms = ? WHERE id = ?")
+      .with(now_ms, id)
       .run();
   return runs_where("WHERE id = ?", id).front();
+}
+
+void SqliteRecorder::set_at_work(const std::string& id, bool at_work, std::int64_t now_ms) {
+  prepared(
+      "UPDATE run SET worked_ms = worked_ms + max(0, coalesce(?1 - working_since_ms, 0)), "
+      "working_since_ms = iif(?2, ?1, NULL) WHERE id = ?3")
+      .with(now_ms, at_work ? 1 : 0, id)
+      .run();
 }
 
 void SqliteRecorder::set_fact(const std::string& run_id, const std::string& key,
@@ -267,9 +275,12 @@ std::int64_t SqliteRecorder::restore_run(const std::string& id) {
 
 void SqliteRecorder::finish_run(const std::string& id, RunStatus status, std::int64_t end_ms,
                                 const std::string& message) {
+  Transaction transaction(db_);
+  set_at_work(id, false, end_ms);
   prepared("UPDATE run SET status = ?, end_ms = ?, message = ? WHERE id = ?")
       .with(to_string(status), end_ms, secrets_.redacted(message), id)
       .run();
+  transaction.commit();
 }
 
 void SqliteRecorder::put_run_stage(const std::string& run_id, const RunStage& stage) {
@@ -320,6 +331,7 @@ void SqliteRecorder::close_dead_run(const RunRecord& run, std::int64_t end_ms) {
       .with(end_ms, run.id, run.attempt)
       .run();
   if (db_.changes() > 0) {
+    set_at_work(run.id, false, end_ms);
     prepared(
         "UPDATE run_stage SET status = 'killed' WHERE run_id = ? AND "
         "status IN ('running', 'waiting')")

@@ -51,6 +51,7 @@ class SqliteRecorder : public Recorder {
   std::vector<RunRecord> running_runs() override;
   RunRecord create_run(const NewRun& run) override;
   RunRecord reopen_run(const std::string& id, std::int64_t now_ms) override;
+  void set_at_work(const std::string& id, bool at_work, std::int64_t now_ms) override;
   void annotate_run(const std::string& id, const std::optional<std::string>& name,
                     const std::optional<std::string>& note,
                     const std::vector<std::pair<std::string, std::string>>& tags) override;

@@ -24,7 +24,9 @@ RunRecord run_from_row(Statement& row) {
           status_from_text(row.text(8)),
           static_cast<int>(row.integer(9)),
           row.integer(10),
-          row.integer(11)};
+          row.integer(11),
+          row.integer(12),
+          row.integer(13)};
 }
 
 int kind_of(double value) {

@@ -11,8 +11,8 @@ namespace cifarpipe {
 /// The columns of `run` that run_from_row reads, in its order.
 inline constexpr const char* kRunColumns =
     "id, name, experiment, parent_id, cell, identity, forced, folder, status, attempt, start_ms, "
-    "coalesce(end_ms, 0)";
-inline constexpr int kRunColumnCount = 12;
+    "coalesce(end_ms, 0), worked_ms, coalesce(working_since_ms, 0)";
+inline constexpr int kRunColumnCount = 14;
 RunRecord run_from_row(Statement& row);
 RunStatus status_from_text(const std::string& text);
 

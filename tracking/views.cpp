@@ -10,7 +10,7 @@ CREATE VIEW runs AS SELECT run.id, run.name, run.experiment, parent.name AS pare
   run.status, run.attempt,
   strftime('%Y-%m-%d %H:%M:%S', run.start_ms / 1000, 'unixepoch') AS started,
   strftime('%Y-%m-%d %H:%M:%S', run.end_ms / 1000, 'unixepoch') AS ended,
-  (run.end_ms - run.start_ms) / 1000.0 AS seconds, run.message, run.note, run.command, run.folder
+  iif(run.end_ms IS NULL, NULL, run.worked_ms / 1000.0) AS seconds, run.message, run.note, run.command, run.folder
   FROM run LEFT JOIN run AS parent ON parent.id = run.parent_id WHERE run.deleted_ms IS NULL
   ORDER BY run.number DESC;
 

@@ -138,9 +138,9 @@ class Compiler {
       return add(" - run.start_ms)");
     }
     if (name == "duration") {
-      add("(coalesce(run.end_ms, ");
+      add("(run.worked_ms + coalesce(coalesce(run.end_ms, ");
       bind(now_ms_);
-      return add(") - run.start_ms)");
+      return add(") - run.working_since_ms, 0))");
     }
     add("run." + name);  // One of attribute_names(): never what somebody typed.
   }

@@ -145,10 +145,23 @@ params.epochs = "20"
                          "^(auto|cpu|cuda|cuda:[0-9]{1,4})$")
         self.assertEqual(schema["additionalProperties"], False)
 
+    def test_a_folder_of_plugins_that_is_not_there(self):
+        file = CONFIGS / "quickstart.toml"
+        for words in (["stages"], ["check", file], ["plan", file]):
+            self.assertIn("--plugin-path /nope: there is no such folder",
+                          self.call(*words, "--plugin-path", "/nope", expect=2).err)
+
+    def test_asking_makes_no_store(self):
+        for words in (["gc"], ["gc", "--apply"], ["verify"]):
+            said = self.call(*words, expect=2).err
+            self.assertEqual(said, f"cifarpipe: error: no runs yet in {self.store.runs}\n")
+        self.assertFalse(self.store.runs.exists())
+
     def test_init_writes_a_good_file_and_overwrites_none(self):
         self.call("init", "mine.toml")
         self.assertIn("ok: 4 stages", self.call("check", "mine.toml").out)
         self.assertIn("overwrites nothing", self.call("init", "mine.toml", expect=2).err)
+        self.assertIn("cannot write /proc/x.toml", self.call("init", "/proc/x.toml", expect=3).err)
         text = (self.store.dir / "mine.toml").read_text()
         self.assertFalse([line for line in text.splitlines() if line.endswith(" ")])
         # Every commented value is a default: uncommented, they change nothing.
@@ -184,11 +197,14 @@ params.epochs = "20"
                                  capture_output=True, text=True, check=True)
         self.assertEqual(program.stderr, "")
         if os.path.exists("/dev/full"):
-            with open("/dev/full", "w") as full:
-                full_disk = subprocess.run([PROGRAM, "stages"], stdout=full, stderr=subprocess.PIPE,
-                                           text=True, check=False)
-            self.assertEqual(full_disk.returncode, 3, full_disk)
-            self.assertIn("No space left", full_disk.stderr)
+            for words, said in [(["stages"], "No space left"),
+                                (["stages", "--json-schema"], "is the disk full?")]:
+                with open("/dev/full", "w") as full:
+                    full_disk = subprocess.run([PROGRAM, *words], stdout=full, text=True,
+                                               stderr=subprocess.PIPE, check=False)
+                self.assertEqual(full_disk.returncode, 3, full_disk)
+                self.assertIn(said, full_disk.stderr)
+                self.assertEqual(full_disk.stderr.count("\n"), 1)
 
     def test_a_thousand_cells(self):
         file = self.store.write("big.toml", f'extends = "{os.path.relpath(CONFIGS, self.store.dir)}/'

@@ -175,6 +175,10 @@ Round = ["disc", "ring", "crescent", "heart"]
         self.assertTrue(os.access(to / "README.md", os.W_OK))
         again = self.store.run("export-run", self.run_id, "--to", to, expect=2)
         self.assertIn("is not empty: --to wants a new or an empty folder", again.err)
+        for place, code, said in [("/proc/x", 3, "cannot make the folder '/proc/x': "),
+                                  ("", 2, "--to wants a folder")]:
+            wrong = self.store.run("export-run", self.run_id, "--to", place, expect=code)
+            self.assertIn(said, wrong.err)
         self.assertIn("there is no run 'nix'",
                       self.store.run("export-run", "nix", "--to", "x", expect=2).err)
         self.assertIn("is not a folder",

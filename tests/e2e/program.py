@@ -110,6 +110,35 @@ class Rerun(Case):
         unknown = self.run_("run", file, "--accept-code", "z", expect=2)
         self.assertIn("'z'", unknown.err)
 
+    def test_a_new_name_is_told_and_used(self):
+        file = self.file(SWEEP)
+        self.run_("run", file, "--name", "before", expect=0)
+        again = self.run_("run", file, "--name", "after", expect=0)
+        self.assertIn("before is now after\n", again.err)
+        self.assertRegex(again.out, r"^FINISHED  after  nothing to do  ")
+        self.assertRegex(again.out, r"(?m)^FINISHED  after/slow.steps=3  nothing to do  ")
+        self.assertNotIn("before ", again.out)
+        self.assertNotIn("is now", self.run_("run", file, "--name", "after", expect=0).err)
+        self.run_("run", self.file(CHAIN, "other.toml"), "--name", "other", expect=0)
+        taken = self.run_("run", file, "--name", "other", expect=0)
+        self.assertIn("after is now other-2 (other is taken)\n", taken.err)
+        self.assertRegex(taken.out, r"^FINISHED  other-2  ")
+
+    def test_what_a_run_cannot_be_called(self):
+        for name, said in [("latest", "cannot be called 'latest'"), ("a\nb", "control characters"),
+                           ("", "cannot be empty")]:
+            for words in (["run", self.file(CHAIN), "--name", name], ["runs", "rename", "x", name]):
+                self.assertIn(said, self.run_(*words, expect=2).err)
+        self.assertFalse(self.store.runs.exists())
+
+    def test_next_is_about_the_run_that_was_asked_for(self):
+        file = self.file(CHAIN)
+        self.assertIn("next: cifarpipe runs show latest |",
+                      self.run_("run", file, "--name", "the first", expect=0).err)
+        self.run_("run", file, "--set", "slow.steps=7", "--name", "second", expect=0)
+        self.assertIn("next: cifarpipe runs show 'the first' |",
+                      self.run_("run", file, expect=0).err)
+
     def test_until_is_another_run(self):
         file = self.file(CHAIN)
         self.run_("run", file, "--until", "slow", expect=0)
@@ -149,6 +178,39 @@ class Sweep(Case):
             other.run("run", file, "--slots", "2", env=self.environment, expect=0)
             self.assertEqual(
                 other.query("SELECT DISTINCT sha256 FROM result_file ORDER BY 1"), digests)
+
+    def test_a_cell_takes_no_time_while_it_waits(self):
+        self.run_("run", self.file(SWEEP.replace("step_ms = 1", "step_ms = 40")), expect=0)
+        rows = self.store.query("SELECT cell, end_ms - start_ms, worked_ms FROM run "
+                                "WHERE cell IS NOT NULL ORDER BY end_ms DESC")
+        self.assertEqual(len(rows), 3)
+        cell, lasted, worked = rows[0]
+        self.assertGreaterEqual(lasted - worked, 2 * 3 * 40)  # Two others of three steps or more.
+        listed = self.store.run("runs", "list", "--where", f"duration <= {worked / 1000}", "--csv",
+                                "--columns", "cell,duration", expect=0).out
+        self.assertIn(f"{cell},{worked / 1000:g}\n", listed)
+
+    def test_the_time_between_attempts_does_not_count(self):
+        file = self.file('[stages.x]\nuses = "fail"\n')
+        self.run_("run", file, expect=1)
+        hour = 3_600_000
+        with sqlite3.connect(self.store.runs / "cifarpipe.db") as db:
+            db.execute("UPDATE run SET start_ms = start_ms - ?1, end_ms = end_ms - ?1", (hour,))
+        self.run_("run", file, expect=1)
+        [(lasted, worked)] = self.store.query("SELECT end_ms - start_ms, worked_ms FROM run")
+        self.assertGreaterEqual(lasted, hour)
+        self.assertLessEqual(worked, lasted - hour)
+        shown = self.store.run("runs", "show", "latest", expect=0).out
+        self.assertRegex(shown, r"(?m)^  took +\d+(\.\d+)? m?s, 2 attempts$")
+
+    def test_runs_that_are_not_listed_are_counted(self):
+        file = self.file(SWEEP)
+        many = ["--set", "matrix.slow.steps=[3,4,5,6,7]"]
+        opened = self.run_("run", file, *many, expect=0).err.splitlines()
+        listed = [i for i, line in enumerate(opened) if "/slow.steps=" in line]
+        self.assertEqual(listed, [1, 2, 3])  # Below the sweep's own.
+        self.assertEqual(opened[4], "… and 2 more")
+        self.assertNotIn("more", self.run_("run", file, *many, expect=0).err)
 
     def test_a_failing_cell_and_keep_going(self):
         file = self.file('[stages.x]\nuses = "fail"\n[stages.y]\nuses = "emit"\n'
@@ -286,6 +348,22 @@ class Damage(Case):
         self.run_("run", file, expect=0)
         self.assertEqual(self.store.digests(), digests)
         self.store.run("verify", expect=0)
+
+    def test_every_damaged_result_is_told(self):
+        self.run_("run", self.file(CHAIN), expect=0)
+        for stage, spoil in [("first", lambda file: os.truncate(file, 0)), ("slow", os.unlink)]:
+            path = self.store.run("runs", "path", "latest", stage + ".out", expect=0).out.strip()
+            os.chmod(path, 0o755)
+            os.chmod(os.path.join(path, "text.txt"), 0o644)
+            spoil(os.path.join(path, "text.txt"))
+        told = self.store.run("verify", expect=1)
+        self.assertEqual(told.err, "")
+        self.assertRegex(told.out, r"(?m)^damaged: emit [0-9a-f]{12}: out/text.txt has 0 bytes instead of \d$")
+        self.assertRegex(told.out, r"(?m)^damaged: slow [0-9a-f]{12}: out/text.txt is missing$")
+        self.assertEqual(told.out.count("moved to "), 2)
+        self.assertIn("3 results, 1 file, 0.0 MB read: 2 damaged", told.out)
+        self.assertIn("1 result, 1 file, 0.0 MB read: all as recorded",
+                      self.store.run("verify", expect=0).out)
 
     def test_a_full_disk_is_a_sentence_and_going_on_works(self):
         file = self.file(CHAIN)

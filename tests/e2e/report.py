@@ -226,13 +226,25 @@ class Reports(Case):
         self.assertIn("nobody", self.call("report", "nobody", expect=2).err)
         (self.store.dir / "folder").mkdir()
         said = self.call("report", "latest", "-o", "folder", expect=2).err
-        self.assertIn("is a folder; -o wants a file", said)
+        self.assertIn("'folder' is a folder; a file is wanted", said)
         said = self.call("report", "latest", "-o", "p.toml", expect=2).err
-        self.assertIn("is no HTML page", said)
+        self.assertIn("'p.toml' is there already and was not written by `cifarpipe report`", said)
         self.assertTrue((self.store.dir / "p.toml").read_text().startswith("\n[pipeline]"))
-        said = self.call("report", "latest", "-o", "no/such/folder/r.html", expect=1).err
+        said = self.call("report", "latest", "-o", "no/such/folder/r.html", expect=2).err
         self.assertEqual(said.count("\n"), 1)
-        self.assertIn("no/such/folder", said)
+        self.assertIn("there is no folder 'no/such/folder'", said)
+        self.assertIn("name of the file to write is empty",
+                      self.call("report", "latest", "-o", "", expect=2).err)
+        said = self.call("report", "latest", "-o", "/proc/r.html", expect=3).err
+        self.assertRegex(said, r"^cifarpipe: error: cannot write '/proc/r.html': [^\n]+\n$")
+
+    def test_a_page_of_somebody_else_stays(self):
+        self.run_file(CHAIN)
+        mine = self.store.write("mine.html", "<!doctype html>\n<html lang=\"en\"><p>By hand.</p>\n")
+        text = mine.read_text()
+        self.assertIn("was not written by `cifarpipe report`",
+                      self.call("report", "latest", "-o", "mine.html", expect=2).err)
+        self.assertEqual(mine.read_text(), text)
 
     def test_default_name_overwriting_and_stdout(self):
         self.run_file(CHAIN)

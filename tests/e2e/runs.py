@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import unittest
 import xml.etree.ElementTree
@@ -186,6 +187,9 @@ class Plot(Runs):
         texts = ["".join(t.itertext()) for t in root.findall("svg:text", spaces)]
         self.assertIn("step", texts)
         self.assertTrue(any(t.startswith("one  last ") for t in texts), texts)
+        self.assertEqual(self.out("plot", "one", "slow/loss", "--svg", "loss.svg"), said)  # Again.
+        printed = self.out("plot", "one", "slow/loss", "--svg", "-")
+        self.assertEqual(printed, (self.store.dir / "loss.svg").read_text())
 
     def test_wrong_usage(self):
         for arguments, said in [
@@ -228,6 +232,43 @@ class Export(Runs):
         self.assertEqual(len(rows), 7 + 10)
         self.assertEqual(self.out("export", "one", "--format", "csv", "-o", "tables").count("\n"), 9)
 
+    def test_only_files_of_its_own_are_replaced(self):
+        precious = self.store.write("precious.toml", CHAIN)
+        said = "'precious.toml' is there already and was not written by `cifarpipe runs "
+        self.assertIn(said + "export`", self.wrong("export", "one", "-o", "precious.toml"))
+        self.assertIn(said + "plot`", self.wrong("plot", "one", "slow/loss", "--svg",
+                                                 "precious.toml"))
+        self.assertEqual(precious.read_text(), CHAIN)
+        for format_ in ("json", "jsonl", "json"):  # Its own ones are, whatever their format.
+            self.assertEqual(self.out("export", "one", "-o", "own", "--format", format_), "own\n")
+        (self.store.dir / "mixed").mkdir()
+        self.store.write("mixed/points.csv", "epoch,loss\n1,0.5\n")
+        self.assertIn("'mixed/points.csv' is there already",
+                      self.wrong("export", "one", "--format", "csv", "-o", "mixed"))
+        self.assertEqual(os.listdir(self.store.dir / "mixed"), ["points.csv"])
+
+    def test_stdout_and_empty_files_and_links(self):
+        printed = self.out("export", "one")
+        for name in ("-", "/dev/stdout"):
+            self.assertEqual(self.out("export", "one", "-o", name), printed)
+        self.assertFalse((self.store.dir / "-").exists())
+        self.store.write("empty.json", "")
+        (self.store.dir / "link.json").symlink_to("empty.json")
+        self.out("export", "one", "-o", "link.json")
+        self.assertTrue((self.store.dir / "link.json").is_symlink())
+        self.assertEqual((self.store.dir / "empty.json").read_text(), printed)
+
+    def test_a_full_disk_is_told(self):
+        for words in (["export", "one"], ["export", "one", "--format", "jsonl"], ["logs", "one"],
+                      ["list"], ["plot", "one", "slow/loss", "--svg", "-"]):
+            with self.subTest(words=words), open("/dev/full", "w") as full:
+                said = subprocess.run([PROGRAM, "runs", *words], stdout=full, text=True,
+                                      stderr=subprocess.PIPE, env=self.store.environment())
+                self.assertEqual(said.returncode, 3, said)
+                self.assertRegex(said.stderr, r"^cifarpipe: error: cannot write the output: .*\n$")
+        said = self.run_("runs", "export", "one", "-o", "/dev/full", expect=3).err
+        self.assertIn("cannot write '/dev/full': ", said)
+
     def test_a_folder_gets_a_file_a_run(self):
         said = self.out("export", "one", "sweep/first.value=0.5", "-o", "each/")
         self.assertEqual(said, "each/one.json\neach/sweep-first.value-0.5.json\n")
@@ -240,6 +281,7 @@ class Export(Runs):
             (["export", "one", "-o", "x.csv"], "CSV is several tables: name a folder"),
             (["export", "one", "--format", "xml"], "'xml' is not json, jsonl or csv"),
             (["export", "one", "-o", "no/x.json"], "there is no folder 'no'"),
+            (["export", "one", "-o", ""], "the name of the file to write is empty"),
             (["export", "none"], "there is no run 'none'"),
         ]:
             self.assertIn(said, self.wrong(*arguments))
@@ -279,7 +321,6 @@ class Change(Runs):
             (["tag", "one", "=x"], "'=x' is not a tag"),
             (["note", "one"], "'cifarpipe runs note' needs TEXT"),
             (["rename", "one", "latest"], "a run cannot be called 'latest'"),
-            (["rename", "one", ""], "a run cannot be called ''"),
             (["rename", "nobody", "x"], "there is no run 'nobody'"),
             (["delete"], "'cifarpipe runs delete' needs RUN"),
             (["restore", "nobody"], "there is no run 'nobody'"),
@@ -290,6 +331,27 @@ class Change(Runs):
             (["lsit"], "unknown command 'lsit'; did you mean 'list'?"),
         ]:
             self.assertIn(said, self.wrong(*arguments))
+
+
+class Machine(Runs):
+    def test_a_log_that_is_gone_is_no_failed_stage(self):
+        self.run_("run", self.store.dir / "p.toml", "--name", "gone", "--new-run", expect=0)
+        os.unlink(os.path.join(self.out("path", "gone").strip(), "run.log"))
+        self.assertRegex(self.run_("runs", "logs", "gone", expect=3).err,
+                         r"^cifarpipe: error: cannot read .*/run.log: No such file or directory\n$")
+
+
+class Words(Runs):
+    def test_a_command_s_name_is_an_argument_after_another_command(self):
+        self.assertIn("one has no stage 'export'", self.wrong("path", "one", "export"))
+        self.assertIn("there is no run 'list'", self.wrong("compare", "one", "list"))
+        self.assertIn("'run' is not a tag", self.wrong("tag", "one", "run"))
+        self.assertEqual(self.out("note", "one", "sync"), "one has a note\n")
+        self.assertIn("does not know what to do with 'show'", self.wrong("list", "show"))
+
+    def test_options_of_every_command_may_come_last(self):
+        self.assertEqual(self.out("path", "one"),
+                         self.out("path", "one", "--runs", self.store.runs))
 
 
 class Empty(unittest.TestCase):

@@ -262,6 +262,9 @@ BOOST_AUTO_TEST_CASE(an_older_database_is_brought_up_to_date) {
     Database db(file);
     make_old_database(db, 1);
     Statement(db, "INSERT INTO metric (name) VALUES ('kept')").run();
+    db.execute(
+        "INSERT INTO run VALUES (1, 'aa', 'a', '', '', NULL, '', '', '', '', '', 'FINISHED', 1, "
+        "1000, 3000, '', NULL)");
     BOOST_TEST(number(db, "PRAGMA user_version") == 1);
     BOOST_TEST(number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'mirror_run'") == 0);
   }
@@ -276,6 +279,7 @@ BOOST_AUTO_TEST_CASE(an_older_database_is_brought_up_to_date) {
   BOOST_TEST(upgraded.text(0) == made.text(0));
   BOOST_TEST(number(recorder.database(), "SELECT count(*) FROM mirror_run") == 0);
   BOOST_TEST(number(recorder.database(), "SELECT count(*) FROM metric WHERE name = 'kept'") == 1);
+  BOOST_TEST(number(recorder.database(), "SELECT seconds FROM runs") == 2);
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_file_becomes_a_database) {

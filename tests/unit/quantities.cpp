@@ -26,6 +26,12 @@ BOOST_AUTO_TEST_CASE(moments) {
   BOOST_TEST(time_text(0) == "1970-01-01 00:00:00 UTC");
 }
 
+BOOST_AUTO_TEST_CASE(one_of_something_has_no_s) {
+  BOOST_TEST(counted(0, "run") == "0 runs");
+  BOOST_TEST(counted(1, "run") == "1 run");
+  BOOST_TEST(counted(2, "run") == "2 runs");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace

@@ -351,6 +351,24 @@ BOOST_AUTO_TEST_CASE(a_stopped_stage_keeps_its_job) {
   BOOST_TEST(!recorder.run_stage_job("aa11", "train").has_value());
 }
 
+BOOST_AUTO_TEST_CASE(what_a_run_took_is_the_time_that_was_worked_on_it) {
+  NewRun run = new_run("aa11", "a");
+  run.start_ms = 1000;
+  BOOST_TEST(took_ms(recorder.create_run(run), 1500) == 500);
+  recorder.set_at_work("aa11", false, 1600);  // It waits.
+  BOOST_TEST(took_ms(recorder.resolve_run("a"), 9000) == 600);
+  recorder.set_at_work("aa11", true, 9000);
+  recorder.set_at_work("aa11", true, 9100);  // Told twice.
+  recorder.finish_run("aa11", RunStatus::killed, 9200, "");
+  BOOST_TEST(took_ms(recorder.resolve_run("a"), 99'000) == 800);
+  BOOST_TEST(number("SELECT round(seconds * 1000) FROM runs") == 800);
+  recorder.reopen_run("aa11", 50'000);
+  BOOST_TEST(number("SELECT seconds IS NULL FROM runs") == 1);
+  recorder.close_dead_run(recorder.resolve_run("a"), 50'100);
+  BOOST_TEST(took_ms(recorder.resolve_run("a"), 99'000) == 900);
+  BOOST_TEST(recorder.resolve_run("a").start_ms == 1000);
+}
+
 BOOST_AUTO_TEST_CASE(only_runs_without_a_process_are_reaped) {
   const RunRecord dead = recorder.create_run(new_run("aa11", "dead"));
   const RunRecord live = recorder.create_run(new_run("bb22", "live"));

@@ -127,16 +127,16 @@ std::string write_report(const Source& source, const std::vector<std::string>& i
   const std::string title = alone ? runs.front().row.record.name + " · cifarpipe"
                                   : fmt::format("{} runs · cifarpipe", runs.size());
   return html(
-             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+             "{}{}\">\n"
              "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
              "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n"
              "<meta name=\"color-scheme\" content=\"light dark\">\n"
-             "<meta name=\"generator\" content=\"cifarpipe {}\">\n<title>{}</title>\n"
+             "<title>{}</title>\n"
              "<style>{}</style>\n</head>\n<body>\n<main>\n{}</main>\n"
              "<footer>Written by cifarpipe {} on {}.</footer>\n<script>{}</script>\n</body>\n"
              "</html>\n",
-             policy(), version, title, Markup{std::string(kStyle)}, body, version,
-             time_text(source.now_ms), Markup{std::string(kScript)})
+             Markup{std::string(kPageBegin)}, version, policy(), title, Markup{std::string(kStyle)},
+             body, version, time_text(source.now_ms), Markup{std::string(kScript)})
       .html;
 }
 

@@ -94,8 +94,7 @@ const MetricSummary* RunData::metric(std::string_view key) const {
 }
 
 std::int64_t RunData::took_ms() const {
-  const RunRecord& run = row.record;
-  return std::max<std::int64_t>(0, (run.end_ms != 0 ? run.end_ms : now_ms) - run.start_ms);
+  return cifarpipe::took_ms(row.record, now_ms);
 }
 
 RunData load_run(const Source& source, const std::string& id) {
