@@ -178,8 +178,23 @@ at::Tensor Model::batch_norm(int number, const at::Tensor& x, const ForwardPass&
   const Tensors& of = tensors_[static_cast<std::size_t>(number)];
   const bool batch = pass.training && !of.frozen;
   if (batch) ++*of.batches.mutable_data_ptr<std::int64_t>();
+  if (batch && x.numel() == x.size(1)) return norm_of_one(number, x);
   return at::batch_norm(x, of.weight, of.bias, of.running_mean, of.running_var, batch,
                         node(number).momentum, node(number).value, /*cudnn_enabled=*/true);
+}
+
+/// One value a channel has no unbiased variance: libtorch divides by n - 1 = 0, and NaN would stay
+/// in the running statistics for good. As in fused_norm, its variance is taken to be 0.
+at::Tensor Model::norm_of_one(int number, const at::Tensor& x) const {
+  const Tensors& of = tensors_[static_cast<std::size_t>(number)];
+  const double momentum = node(number).momentum;
+  {
+    const at::NoGradGuard no_grad;
+    of.running_mean.lerp_(x.detach().reshape({-1}).to(at::kFloat), momentum);
+    of.running_var.mul_(1 - momentum);
+  }
+  return at::batch_norm(x, of.weight, of.bias, {}, {}, true, momentum, node(number).value,
+                        /*cudnn_enabled=*/true);
 }
 
 at::Tensor Model::compute_group(const Group& group, const std::vector<at::Tensor>& values,

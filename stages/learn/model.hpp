@@ -92,6 +92,7 @@ class Model {
   at::Tensor compute_group(const Group& group, const std::vector<at::Tensor>& values,
                            const ForwardPass& pass) const;
   at::Tensor batch_norm(int number, const at::Tensor& x, const ForwardPass& pass) const;
+  at::Tensor norm_of_one(int number, const at::Tensor& x) const;
   std::uint64_t dropout_key(int number, const ForwardPass& pass) const;
   const Node& node(int number) const { return network_.nodes[static_cast<std::size_t>(number)]; }
 
