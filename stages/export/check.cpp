@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -50,6 +51,17 @@ at::Tensor answers(const learn::Model& model, const at::Tensor& normalised) {
   const at::NoGradGuard no_grad;
   return in_batches(
       normalised, [&](const at::Tensor& batch) { return model.forward(batch, {}).to(at::kFloat); });
+}
+
+void require_finite(const Reference& reference) {
+  const at::Tensor finite = at::isfinite(reference.logits).all(1);
+  for (std::size_t i = 0; i < reference.positions.size(); ++i) {
+    if (finite[static_cast<std::int64_t>(i)].item<bool>()) continue;
+    throw Error(fmt::format(
+        "the checkpoint's own outputs are not finite, first for image {} of the split {}: its "
+        "weights are so large that they overflow; train it again with a smaller lr",
+        reference.positions[i], reference.split));
+  }
 }
 
 double require_agreement(const std::string& file, const at::Tensor& logits,

@@ -23,6 +23,10 @@ struct Reference {
   int threads = 1;
 };
 
+/// Throws one sentence that names the image if the checkpoint's own logits are not finite: nothing
+/// can agree with such.
+void require_finite(const Reference& reference);
+
 /// The largest difference of two logits of one image, as a part of the largest absolute value of
 /// the image's reference logits, or of 1 where that is larger. Throws one sentence (file,
 /// difference, image) if it is over the tolerance or not a number.

@@ -219,6 +219,7 @@ void ExportStage::run(StageContext& context) {
                                 static_cast<std::int64_t>(info.classes.size())};
   const auto model = learn::make_model(info.architecture, shape);
   learn::load_weights(learn::weights_file(model_dir), *model);
+  learn::require_finite_weights(*model);
   const learn::FlushDenormalScope flush_denormals;
   const learn::MemoryReuseScope memory;
   const learn::BatchMaker maker({info.height, info.width, info.channels, info.mean, info.std});
@@ -277,6 +278,7 @@ Reference ExportStage::make_reference(const Work& work) const {
   for (const auto row : rows) {
     reference.positions.push_back(split.index[static_cast<std::size_t>(row)]);
   }
+  require_finite(reference);
   reference.tolerance = params_.tolerance;
   reference.threads = work.context.numerics().threads;
   return reference;

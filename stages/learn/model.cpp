@@ -6,6 +6,7 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/mean.h>
@@ -290,6 +291,22 @@ void load_weights(const std::filesystem::path& file, const Model& model) {
     for (const auto& tensor : wanted) known = known || tensor.name == name;
     if (!known) throw Error(file.string() + " has a tensor '" + name + "' that the model lacks");
   }
+}
+
+std::string first_not_finite(const std::vector<NamedTensor>& tensors) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : tensors) {
+    if (!at::isfinite(tensor).all().item<bool>()) return name;
+  }
+  return "";
+}
+
+void require_finite_weights(const Model& model) {
+  const std::string name = first_not_finite(all_tensors(model));
+  if (name.empty()) return;
+  throw Error(
+      "the model's weights hold values that are not finite, the first of them in '" + name +
+      "', so that it has no answers: train it again with on_nan = \"stop\" and a smaller lr");
 }
 
 }  // namespace cifarpipe::learn

@@ -118,5 +118,9 @@ void save_weights(const std::filesystem::path& file, const std::vector<NamedTens
 void load_weights(const std::filesystem::path& file, const Model& model);
 /// All tensors of a model, parameters first.
 std::vector<NamedTensor> all_tensors(const Model& model);
+/// The name of the first of them that holds a NaN or an infinity; empty if none does.
+std::string first_not_finite(const std::vector<NamedTensor>& tensors);
+/// Throws one sentence that names the tensor if the model's weights are not finite.
+void require_finite_weights(const Model& model);
 
 }  // namespace cifarpipe::learn

@@ -165,6 +165,17 @@ BOOST_AUTO_TEST_CASE(disagreement_names_file_difference_and_image) {
       require_agreement("model.x", made.reference.logits.slice(0, 0, 2), made.reference), Error);
 }
 
+BOOST_AUTO_TEST_CASE(a_checkpoint_without_finite_answers_is_told_as_such) {
+  Made made("linear");
+  BOOST_CHECK_NO_THROW(require_finite(made.reference));
+  made.reference.logits.select(0, 2).select(0, 1).fill_(INFINITY);
+  BOOST_CHECK_EXCEPTION(require_finite(made.reference), Error, [](const Error& e) {
+    return std::string(e.what()).find(
+               "the checkpoint's own outputs are not finite, first for "
+               "image 12 of the split test") == 0;
+  });
+}
+
 BOOST_AUTO_TEST_CASE(what_opencv_cannot_read_is_one_sentence) {
   const TempDir temp;
   learn::write_text(temp / "model.onnx", "not a model");
