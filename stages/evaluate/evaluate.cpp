@@ -120,6 +120,7 @@ class EvaluateStage : public Stage {
                                   static_cast<std::int64_t>(info.classes.size())};
     const auto model = learn::make_model(info.architecture, shape);
     learn::load_weights(learn::weights_file(model_dir), *model);
+    learn::require_finite_weights(*model);
     model->move_to(compute_device(context.numerics(), params_.device));
     EvaluationReport report({params_.split, params_.tta, params_.top_k, params_.calibration_bins},
                             info);
@@ -141,13 +142,25 @@ class EvaluateStage : public Stage {
     learn::evaluate(
         model, maker, split, {params_.batch_size, precision, views()},
         [&](const learn::Judgement& judgement) {
-          report.add(judgement, split.index[static_cast<std::size_t>(judgement.row)]);
+          const std::int32_t index = split.index[static_cast<std::size_t>(judgement.row)];
+          if (!judgement.finite) refuse_answer(context, index);
+          report.add(judgement, index);
         },
         [&](std::int64_t done) {
           context.throw_if_stopped();
           context.progress(
               {static_cast<double>(done), static_cast<double>(split.count), "images", {}});
         });
+  }
+
+  /// The weights are finite: it is the computing that overflows.
+  [[noreturn]] void refuse_answer(const StageContext& context, std::int32_t index) const {
+    const std::string& precision = context.numerics().precision;
+    throw Error(fmt::format(
+        "the model's answer for image {} of the split {} is not finite: its weights are so large "
+        "that computing in {} overflows; {}train it again with a smaller lr",
+        index, params_.split, precision,
+        precision == "fp32" ? "" : "set precision = \"fp32\", or "));
   }
 
   learn::Views views() const {

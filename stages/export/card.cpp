@@ -112,17 +112,25 @@ std::string about_figures(const CardFacts& facts) {
   for (const SplitFigures& figures : facts.figures) text += figures_rows("32-bit", figures);
   if (facts.int8) text += figures_rows("8-bit", *facts.int8);
   text += about_duplicates(facts);
-  text += fmt::format(
-      "\nEach file in 32 bits was read again and gave, for {} images of the split {}, the logits "
-      "of the checkpoint\nto within {:g} of the largest absolute value of the image's logits (or "
-      "of 1 where that is larger).\n",
-      facts.checked_images, facts.checked_split, facts.tolerance);
+  const bool floats =
+      std::any_of(facts.files.begin(), facts.files.end(),
+                  [](const ExportedFile& file) { return file.format != "onnx_int8"; });
+  if (floats) {
+    text += fmt::format(
+        "\nEach file in 32 bits was read again and gave, for {} images of the split {}, the logits "
+        "of the checkpoint\nto within {:g} of the largest absolute value of the image's logits (or "
+        "of 1 where that is larger).\n",
+        facts.checked_images, facts.checked_split, facts.tolerance);
+  }
   if (facts.int8) {
     text += fmt::format(
-        "The 8-bit figures are computed with the file's own roundings; its ranges come from {} "
-        "images "
-        "of the split {}.\n",
-        facts.calibration_images, facts.calibration_split);
+        "\nThe 32-bit figures are the checkpoint's. The 8-bit figures are computed with the file's "
+        "own roundings;\nits ranges come from {} images of the split {}. The file in 8 bits was "
+        "read again by OpenCV,\nits roundings spelled out in floats, and gave for {} images of the "
+        "split {} the same logits\nto within {:g} of the image's largest (or of 1): a value in the "
+        "middle of two steps is rounded either way.\n",
+        facts.calibration_images, facts.calibration_split, facts.checked_images,
+        facts.checked_split, facts.int8_tolerance);
   }
   return text;
 }

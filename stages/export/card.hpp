@@ -29,6 +29,7 @@ struct SplitFigures {
   double loss = 0;
   std::int64_t duplicates = 0;  ///< Images that have a near-duplicate in the training split.
   std::int64_t duplicates_correct = 0;
+  std::vector<bool> right = {};  ///< Of each image, in their order; not on the card.
 };
 
 struct CardFacts {
@@ -43,6 +44,7 @@ struct CardFacts {
   std::string checked_split;
   std::int64_t checked_images = 0;
   double tolerance = 0;
+  double int8_tolerance = 0;  ///< Of the 8-bit file's logits, from those that were judged.
   int opset = 0;
   bool normalised_inside = true;
   std::vector<ExportedFile> files;

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 
+#include "stages/export/onnx_spelled.hpp"
 #include "stages/export/opencv_net.hpp"
 #include "stages/export/script_module.hpp"
 #include "stages/learn/torch_file.hpp"
@@ -33,7 +33,8 @@ void copy_weights(const learn::StateDict& file, const std::string& name,
   }
 }
 
-/// The answers for all images, taken in batches so that any number of them has room.
+}  // namespace
+
 at::Tensor in_batches(const at::Tensor& images,
                       const std::function<at::Tensor(const at::Tensor& batch)>& answer) {
   constexpr std::int64_t kBatch = 64;
@@ -43,8 +44,6 @@ at::Tensor in_batches(const at::Tensor& images,
   }
   return parts.size() == 1 ? parts[0].contiguous() : at::cat(parts).contiguous();
 }
-
-}  // namespace
 
 at::Tensor answers(const learn::Model& model, const at::Tensor& normalised) {
   const at::NoGradGuard no_grad;
@@ -87,16 +86,34 @@ double require_agreement(const std::string& file, const at::Tensor& logits,
                   file, worst, reference.tolerance, worst_image, reference.split));
 }
 
-double check_onnx(const std::filesystem::path& file, const Reference& reference) {
+namespace {
+
+/// What OpenCV makes of a model in bytes, N x classes.
+at::Tensor logits_by_opencv(const std::string& bytes, const std::string& name,
+                            const Reference& reference) {
   const at::Tensor images = reference.images.contiguous();
   const auto count = static_cast<std::size_t>(images.numel());
   const std::vector<float> values = answers_by_opencv(
-      file, {images.const_data_ptr<float>(), count},
+      bytes, name, {images.const_data_ptr<float>(), count},
       {images.size(0), images.size(1), images.size(2), images.size(3)}, reference.threads);
   const auto all = static_cast<std::int64_t>(values.size());
   at::Tensor logits = at::empty({images.size(0), all / images.size(0)}, at::kFloat);
   std::copy_n(values.begin(), logits.numel(), logits.mutable_data_ptr<float>());
-  return require_agreement(file.filename().string(), logits, reference);
+  return logits;
+}
+
+}  // namespace
+
+double check_onnx(const std::filesystem::path& file, const Reference& reference) {
+  const std::string name = file.filename().string();
+  return require_agreement(name, logits_by_opencv(learn::read_text(file), name, reference),
+                           reference);
+}
+
+double check_onnx_int8(const std::filesystem::path& file, const Reference& reference) {
+  const std::string name = file.filename().string();
+  const std::string floats = spelled_out(learn::read_text(file), name);
+  return require_agreement(name, logits_by_opencv(floats, name, reference), reference);
 }
 
 double check_script(const std::filesystem::path& file, const Reference& reference) {

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,11 +32,17 @@ double require_agreement(const std::string& file, const at::Tensor& logits,
 
 // Each reads the file and requires agreement; returns the largest difference.
 double check_onnx(const std::filesystem::path& file, const Reference& reference);
+/// With the file's 8-bit operations spelled out in floats (onnx_spelled.hpp): OpenCV 4.6 knows them
+/// only in part. The reference has the quantiser's logits.
+double check_onnx_int8(const std::filesystem::path& file, const Reference& reference);
 double check_script(const std::filesystem::path& file, const Reference& reference);
 /// safetensors and .pth; `empty` is a model of the same network, which gets the weights.
 double check_weights(const std::filesystem::path& file, const Reference& reference,
                      const learn::Model& empty);
 
+/// The answers for all images, taken in batches so that any number of them has room.
+at::Tensor in_batches(const at::Tensor& images,
+                      const std::function<at::Tensor(const at::Tensor& batch)>& answer);
 /// N x classes.
 at::Tensor answers(const learn::Model& model, const at::Tensor& normalised);
 

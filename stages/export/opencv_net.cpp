@@ -14,12 +14,12 @@ constexpr std::int64_t kBatch = 64;
 
 }  // namespace
 
-std::vector<float> answers_by_opencv(const std::filesystem::path& file,
+std::vector<float> answers_by_opencv(const std::string& bytes, const std::string& name,
                                      std::span<const float> images,
                                      const std::array<std::int64_t, 4>& shape, int threads) {
   try {
     cv::setNumThreads(threads);
-    cv::dnn::Net net = cv::dnn::readNetFromONNX(file.string());
+    cv::dnn::Net net = cv::dnn::readNetFromONNX(bytes.data(), bytes.size());
     net.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
     net.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
     std::vector<float> answers;
@@ -36,7 +36,7 @@ std::vector<float> answers_by_opencv(const std::filesystem::path& file,
     }
     return answers;
   } catch (const cv::Exception& e) {
-    throw Error("OpenCV cannot use " + file.filename().string() + ": " + e.err);
+    throw Error("OpenCV cannot use " + name + ": " + e.err);
   }
 }
 

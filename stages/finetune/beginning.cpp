@@ -1,6 +1,7 @@
 #include "stages/finetune/beginning.hpp"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
 
 #include <algorithm>
 #include <set>
@@ -101,6 +102,11 @@ learn::Start take_over(const TensorMap& tensors, const learn::Network& network,
     if (spec.counts && tensor.numel() == 1) tensor = tensor.reshape({});  // Some write it as [1].
     if (!spec.counts && !tensor.is_floating_point()) {
       throw Error(source + " has whole numbers in '" + spec.name + "', which are no weights");
+    }
+    if (!spec.counts && !at::isfinite(tensor.to(at::kFloat)).all().item<bool>()) {
+      throw Error(source + " holds values that are not finite in '" + spec.name +
+                  "': nothing can be learned from there; begin from other weights, or let 'reset' "
+                  "name the layer");
     }
     start.weights.push_back({spec.name, tensor});
   }

@@ -45,6 +45,7 @@ class FinetuneStage : public Stage {
     StageDescription d;
     d.name = "finetune";
     d.summary = "Trains a classifier further: frozen layers, a new head, classes in groups.";
+    d.revision = 2;
     d.uses_seed = true;
     d.numerics.device = true;
     d.numerics.precision = true;

@@ -29,6 +29,7 @@ Judgement judge(std::span<const float> logits, std::int32_t label) {
   const float of_label = logits[static_cast<std::size_t>(label)];
   double sum = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
+    out.finite = out.finite && std::isfinite(logits[i]);
     sum += std::exp(static_cast<double>(logits[i]) - largest);
     // Of equal ones the first is likelier, as for `predicted`; what is not a number is no answer.
     const bool tie = logits[i] == of_label && i < static_cast<std::size_t>(label);
@@ -78,6 +79,7 @@ Evaluation evaluate(const Model& model, const BatchMaker& maker, const SplitView
                     const std::function<void(std::int64_t done)>& between) {
   const at::NoGradGuard no_grad;
   double loss = 0;
+  bool finite = true;
   std::int64_t correct = 0;
   std::vector<std::int32_t> rows;
   for (std::int64_t at = 0; at < split.count; at += options.batch_size) {
@@ -92,12 +94,13 @@ Evaluation evaluate(const Model& model, const BatchMaker& maker, const SplitView
       values += classes;
       judgement.row = row;
       loss += judgement.loss;
+      finite = finite && judgement.finite;
       correct += judgement.predicted == judgement.label ? 1 : 0;
       if (each) each(judgement);
     }
   }
   const auto count = static_cast<double>(std::max<std::int64_t>(split.count, 1));
-  return {loss / count, static_cast<double>(correct) / count, split.count};
+  return {loss / count, static_cast<double>(correct) / count, split.count, finite};
 }
 
 }  // namespace cifarpipe::learn

@@ -23,6 +23,7 @@ struct Judgement {
   double label_probability = 0;
   /// How many classes are likelier than the label: a larger logit, or an equal one before it.
   std::int32_t label_rank = 0;
+  bool finite = true;  ///< Whether all logits are; else the rest means nothing.
 };
 
 /// A strict weak order for sorting: the surest first, and what is not a number last.
@@ -35,6 +36,7 @@ struct Evaluation {
   double loss = 0;      ///< Mean over all images.
   double accuracy = 0;  ///< A fraction.
   std::int64_t images = 0;
+  bool finite = true;  ///< Whether all answers are.
 };
 
 /// Test-time augmentation: whose logits are averaged.

@@ -6,6 +6,7 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/mean.h>
@@ -178,8 +179,23 @@ at::Tensor Model::batch_norm(int number, const at::Tensor& x, const ForwardPass&
   const Tensors& of = tensors_[static_cast<std::size_t>(number)];
   const bool batch = pass.training && !of.frozen;
   if (batch) ++*of.batches.mutable_data_ptr<std::int64_t>();
+  if (batch && x.numel() == x.size(1)) return norm_of_one(number, x);
   return at::batch_norm(x, of.weight, of.bias, of.running_mean, of.running_var, batch,
                         node(number).momentum, node(number).value, /*cudnn_enabled=*/true);
+}
+
+/// One value a channel has no unbiased variance: libtorch divides by n - 1 = 0, and NaN would stay
+/// in the running statistics for good. As in fused_norm, its variance is taken to be 0.
+at::Tensor Model::norm_of_one(int number, const at::Tensor& x) const {
+  const Tensors& of = tensors_[static_cast<std::size_t>(number)];
+  const double momentum = node(number).momentum;
+  {
+    const at::NoGradGuard no_grad;
+    of.running_mean.lerp_(x.detach().reshape({-1}).to(at::kFloat), momentum);
+    of.running_var.mul_(1 - momentum);
+  }
+  return at::batch_norm(x, of.weight, of.bias, {}, {}, true, momentum, node(number).value,
+                        /*cudnn_enabled=*/true);
 }
 
 at::Tensor Model::compute_group(const Group& group, const std::vector<at::Tensor>& values,
@@ -275,6 +291,22 @@ void load_weights(const std::filesystem::path& file, const Model& model) {
     for (const auto& tensor : wanted) known = known || tensor.name == name;
     if (!known) throw Error(file.string() + " has a tensor '" + name + "' that the model lacks");
   }
+}
+
+std::string first_not_finite(const std::vector<NamedTensor>& tensors) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : tensors) {
+    if (!at::isfinite(tensor).all().item<bool>()) return name;
+  }
+  return "";
+}
+
+void require_finite_weights(const Model& model) {
+  const std::string name = first_not_finite(all_tensors(model));
+  if (name.empty()) return;
+  throw Error(
+      "the model's weights hold values that are not finite, the first of them in '" + name +
+      "', so that it has no answers: train it again with on_nan = \"stop\" and a smaller lr");
 }
 
 }  // namespace cifarpipe::learn

@@ -92,6 +92,7 @@ class Model {
   at::Tensor compute_group(const Group& group, const std::vector<at::Tensor>& values,
                            const ForwardPass& pass) const;
   at::Tensor batch_norm(int number, const at::Tensor& x, const ForwardPass& pass) const;
+  at::Tensor norm_of_one(int number, const at::Tensor& x) const;
   std::uint64_t dropout_key(int number, const ForwardPass& pass) const;
   const Node& node(int number) const { return network_.nodes[static_cast<std::size_t>(number)]; }
 
@@ -117,5 +118,9 @@ void save_weights(const std::filesystem::path& file, const std::vector<NamedTens
 void load_weights(const std::filesystem::path& file, const Model& model);
 /// All tensors of a model, parameters first.
 std::vector<NamedTensor> all_tensors(const Model& model);
+/// The name of the first of them that holds a NaN or an infinity; empty if none does.
+std::string first_not_finite(const std::vector<NamedTensor>& tensors);
+/// Throws one sentence that names the tensor if the model's weights are not finite.
+void require_finite_weights(const Model& model);
 
 }  // namespace cifarpipe::learn

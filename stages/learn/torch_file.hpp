@@ -36,7 +36,8 @@ class StateDict {
 
 /// Throws an Error with one sentence that names the file for whatever is not such a file, is cut
 /// off or damaged, or asks for more than a state dict needs. A changed bit among a tensor's numbers
-/// is not noticed: PyTorch may write files without checksums.
+/// is noticed by the checksums of the zip format, which PyTorch may be told to leave out; the older
+/// format and safetensors have none.
 StateDict read_state_dict(const std::filesystem::path& file);
 /// The same from memory; `name` is for messages. Not safetensors.
 StateDict parse_torch_file(std::span<const std::uint8_t> bytes, const std::string& name);

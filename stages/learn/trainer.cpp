@@ -197,7 +197,11 @@ void Trainer::train_batch() {
   const std::int64_t count = std::min<std::int64_t>(options_.batch_size, data_.train.count - begin);
   const double loss = train_on(
       std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)));
-  if (!std::isfinite(loss)) found_nan();
+  if (!std::isfinite(loss)) {
+    found_nan(text("the loss is no longer finite in epoch %lld, batch %lld; a smaller lr may help",
+                   static_cast<long long>(state_.epoch + 1),
+                   static_cast<long long>(state_.batch + 1)));
+  }
   state_.loss_sum += loss * static_cast<double>(count);
   state_.images += count;
   state_.group_loss_sum += loss * static_cast<double>(count);
@@ -251,13 +255,31 @@ void Trainer::finish_group() {
   state_.group_images = 0;
 }
 
-void Trainer::found_nan() {
-  const std::string what =
-      text("the loss is no longer finite in epoch %lld, batch %lld; a smaller lr may help",
-           static_cast<long long>(state_.epoch + 1), static_cast<long long>(state_.batch + 1));
+void Trainer::found_nan(const std::string& what) {
   if (options_.stop_on_nan) throw Error(what);
   if (!warned_of_nan_) host_.warn(what);
   warned_of_nan_ = true;
+}
+
+/// At an epoch's end: a NaN can get into running statistics, or with the last step into the
+/// weights, without any batch's loss having shown it.
+bool Trainer::stayed_finite(const std::optional<Evaluation>& validation) {
+  const auto epoch = static_cast<long long>(state_.epoch + 1);
+  const std::string name =
+      first_not_finite(averaging_->on() ? averaging_->averages() : all_tensors(*model_));
+  if (!name.empty()) {
+    found_nan(
+        text("the weights are no longer finite after epoch %lld, the first of them in '%s'; a "
+             "smaller lr may help",
+             epoch, name.c_str()));
+    return false;
+  }
+  if (!validation || validation->finite) return true;
+  found_nan(
+      text("answers on the validation split are not finite after epoch %lld: the weights have "
+           "become so large that they overflow; a smaller lr may help",
+           epoch));
+  return false;
 }
 
 void Trainer::report_progress(double loss) {
@@ -325,9 +347,9 @@ void Trainer::finish_epoch() {
     host_.metric(TrainMetric::val_loss, epoch, validation->loss);
     host_.metric(TrainMetric::val_accuracy, epoch, validation->accuracy);
     line += text("  val_loss %.4f  val_accuracy %.4f", validation->loss, validation->accuracy);
-    keep_if_best(*validation);
   }
   host_.info(line + text("  %.0f images/s", rate));
+  if (stayed_finite(validation) && validation) keep_if_best(*validation);
 
   state_.epoch = epoch;
   state_.batch = state_.correct = state_.images = 0;

@@ -36,7 +36,7 @@ struct TrainOptions {
   AveragingOptions averaging;
   int patience = 0;  ///< Epochs without a better validation accuracy that end it; 0 = never.
   bool channels_last = true;
-  bool stop_on_nan = true;
+  bool stop_on_nan = true;   ///< Losses and weights that are not finite; else a warning.
   int checkpoint_every = 1;  ///< Epochs.
   bool step_metrics = false;
   int mistakes = 32;  ///< How many wrong answers of an epoch's validation the host is told.
@@ -149,7 +149,8 @@ class Trainer {
   Evaluation validate();
   void tell_mistakes(std::vector<Judgement>& wrong);
   void report_progress(double loss);
-  void found_nan();
+  void found_nan(const std::string& what);
+  bool stayed_finite(const std::optional<Evaluation>& validation);
   std::int64_t batches() const;
   std::int64_t images_of_group() const;
   std::int64_t steps_per_epoch() const;

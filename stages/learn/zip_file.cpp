@@ -1,5 +1,7 @@
 #include "stages/learn/zip_file.hpp"
 
+#include <array>
+
 #include "pipeline/error.hpp"
 
 namespace cifarpipe::learn {
@@ -15,6 +17,22 @@ constexpr std::uint64_t kIn64 = 0xffffffff;  // The true figure stands in the zi
 constexpr std::size_t kEndBytes = 22;
 constexpr std::uint64_t kStored = 0;
 constexpr std::uint64_t kDeflated = 8;
+
+/// CRC-32 as zip archives have it.
+std::uint32_t crc32(Bytes bytes) {
+  static const auto table = [] {
+    std::array<std::uint32_t, 256> made{};
+    for (std::uint32_t i = 0; i < made.size(); ++i) {
+      std::uint32_t value = i;
+      for (int bit = 0; bit < 8; ++bit) value = (value & 1 ? 0xedb88320U : 0U) ^ (value >> 1);
+      made[i] = value;
+    }
+    return made;
+  }();
+  std::uint32_t crc = 0xffffffff;
+  for (const std::uint8_t byte : bytes) crc = table[(crc ^ byte) & 0xff] ^ (crc >> 8);
+  return ~crc;
+}
 
 class ZipReader {
  public:
@@ -124,6 +142,10 @@ std::map<std::string, Bytes, std::less<>> read_zip(Bytes archive, const std::str
   for (const auto& [path, entry] : list_zip(archive, name)) {
     if (entry.deflated) {
       throw Error(name + ": has compressed entries, which torch.save does not write");
+    }
+    if (entry.crc != 0 && crc32(entry.packed) != entry.crc) {
+      throw Error(name + ": is damaged: the checksum of '" + path.substr(0, 80) +
+                  "' in it is wrong; get the file again");
     }
     contents.emplace(path, entry.packed);
   }

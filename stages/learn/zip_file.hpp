@@ -13,7 +13,7 @@ namespace cifarpipe::learn {
 struct ZipEntry {
   std::span<const std::uint8_t> packed;  ///< As it lies in the archive.
   std::uint64_t size = 0;                ///< Unpacked. Not checked where `deflated`.
-  std::uint32_t crc = 0;                 ///< Of the unpacked bytes. Not checked.
+  std::uint32_t crc = 0;                 ///< Of the unpacked bytes. Not checked by list_zip.
   bool deflated = false;
 };
 
@@ -22,7 +22,8 @@ struct ZipEntry {
 std::map<std::string, ZipEntry, std::less<>> list_zip(std::span<const std::uint8_t> archive,
                                                       const std::string& name);
 
-/// The same, of an archive that must have only stored entries.
+/// The same, of an archive that must have only stored entries: their contents, with their checksums
+/// checked. A checksum of 0 is none: torch.save leaves it out where it is asked to.
 std::map<std::string, std::span<const std::uint8_t>, std::less<>> read_zip(
     std::span<const std::uint8_t> archive, const std::string& name);
 

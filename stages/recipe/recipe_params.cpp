@@ -152,7 +152,9 @@ void add_computing(Schema<P>& schema) {
       .field("fusion", &P::fusion,
              "Compute batch norm together with what surrounds it: faster, the same to rounding. "
              "Only with channels_last.")
-      .field("on_nan", &P::on_nan, "What a loss that is no longer finite does: stop or warn.")
+      .field("on_nan", &P::on_nan,
+             "What a loss or weights that are no longer finite do: stop or warn. Such weights are "
+             "never kept as the best.")
       .one_of({"stop", "warn"})
       .field("checkpoint_every", &P::checkpoint_every,
              "Save a checkpoint after every so many epochs (and always when stopped).")

@@ -46,6 +46,7 @@ class TrainStage : public Stage {
     StageDescription d;
     d.name = "train";
     d.summary = "Trains an image classifier; by default the reference recipe.";
+    d.revision = 2;
     d.uses_seed = true;
     d.numerics.device = true;
     d.numerics.precision = true;

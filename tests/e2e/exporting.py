@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import unittest
 
 from harness import PROGRAM, Store, TINY
+from sources import CLASSES, DATA, HEIGHT, TRAIN, WIDTH, png
 
 EXPORT = TINY.read_text().replace("train_images = 128", "train_images = 480").replace(
     "epochs = 2", "epochs = 3") + """
@@ -162,6 +164,40 @@ Round = ["disc", "ring", "crescent", "heart"]
         self.assertIn("has 'onnx' twice",
                       self.fails(EXPORT, "--set", 'export.formats=["onnx", "onnx"]'))
         self.assertIn("'formats' is empty", self.fails(EXPORT, "--set", "export.formats=[]"))
+
+    def test_what_8_bits_lose_is_told_and_limited(self):
+        # Classes of different brightness: calibrated on black images alone, two of them look alike.
+        def grey(level, n):
+            rows = range(HEIGHT)
+            return png([bytes(level + (x * 5 + y * 3 + n * 7) % 20 for x in range(3 * WIDTH))
+                        for y in rows])
+        folder = self.store.dir / "pets"
+        for split, count in (("train", 48), ("validation", 3), ("test", 60)):
+            for n in range(count):
+                file = folder / split / CLASSES[n % 3] / f"{n:05}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(grey(0 if split == "validation" else (40, 140, 225)[n % 3], n))
+        text = (DATA.replace("SOURCE", str(folder)) + TRAIN.replace("epochs = 1", "epochs = 20") +
+                EXPORT[EXPORT.index("[stages.export]"):] + 'formats = ["onnx_int8"]\n')
+        error = self.fails(text)
+        self.assertRegex(error, r"model_int8.onnx loses more than int8_tolerance = 0.02: accuracy "
+                                r"0\.\d+ in 8 bits, \d\.\d+ in 32, on the same 60 images of the "
+                                r"split test; give it more calibration_images \(it had 3\)")
+        file = self.store.write("lossy.toml", text)
+        told = self.store.run("run", file, "--set", "export.int8_tolerance=1", expect=0)
+        self.assertRegex(told.err, r"accuracy 0\.\d+ in 8 bits, \d\.\d+ in 32, on the same 60 images")
+        card = self.card_of_latest("lossy")
+        self.assertNotIn("Each file in 32 bits", card)
+
+        shutil.rmtree(folder / "test")
+        self.store.run("run", self.store.write("untested.toml", text), "--until", "export", expect=0)
+        self.assertIn("| 8-bit | validation | 3 |", self.card_of_latest("untested"))
+        facts = {s["name"]: s for s in self.store.json("runs", "show", "latest")["stages"]}
+        self.assertEqual(facts["export"]["facts"]["int8_split"], "validation")
+
+    def card_of_latest(self, name):
+        self.store.run("export-run", "latest", "--to", name, expect=0)
+        return (self.store.dir / name / "README.md").read_text()
 
     def test_export_run_takes_it_out_of_the_store(self):
         to = self.store.dir / "out"

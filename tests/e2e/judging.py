@@ -112,6 +112,36 @@ class Judging(unittest.TestCase):
         self.assertEqual(wrong.code, 1)
         self.assertIn("twins.csv has neither a column 'TestID'", wrong.err)
 
+    def test_a_model_that_is_not_finite_is_neither_judged_nor_taken_further(self):
+        broken = ("train.architecture=linear", "train.optimizer=sgd", "train.lr=100",
+                  "train.weight_decay=10", "train.batch_size=1")
+        arguments = [part for setting in broken for part in ("--set", setting)]
+        self.assertIn("no longer finite", self.fails(FINETUNE, *arguments))
+        arguments += ["--set", "train.on_nan=warn"]
+        self.assertIn("the model's weights hold values that are not finite, the first of them in "
+                      "'fc.weight'", self.fails(FINETUNE, "--until", "test", *arguments))
+        self.assertIn("the model holds values that are not finite in 'fc.weight'",
+                      self.fails(FINETUNE.replace(GROUPS, ""), "--until", "finetune", *arguments,
+                                 "--set", "finetune.reset=[]"))
+
+    def test_a_damaged_file_of_weights_is_one_sentence(self):
+        weights = self.store.dir / "weights.pth"
+        export = self.store.write("export.toml", FINETUNE + """
+[stages.export]
+uses = "export"
+inputs.model = "train.model"
+params.formats = ["pth"]
+""")
+        self.store.run("run", export, "--until", "export", expect=0)
+        shown = {s["name"]: s for s in self.store.json("runs", "show", "latest")["stages"]}
+        key = shown["export"]["key"]
+        content = bytearray((self.store.runs / "store" / key[:2] / key /
+                             "export/model.pth").read_bytes())
+        content[len(content) // 2] ^= 0x40
+        weights.write_bytes(content)
+        self.assertRegex(self.fails(UNWIRED, "--set", f"finetune.weights={weights}"),
+                         "weights.pth: is damaged: the checksum of 'model/data/[0-9]+' in it is wrong")
+
     def test_wrong_uses_are_one_sentence(self):
         self.assertIn("needs a model to begin from", self.fails(UNWIRED))
         evil = self.store.write("evil.pth", "")

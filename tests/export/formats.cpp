@@ -3,12 +3,14 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
 #include "stages/export/card.hpp"
 #include "stages/export/check.hpp"
+#include "stages/export/judge.hpp"
 #include "stages/export/onnx_graph.hpp"
 #include "stages/export/quantise.hpp"
 #include "stages/export/script_module.hpp"
@@ -165,6 +167,37 @@ BOOST_AUTO_TEST_CASE(disagreement_names_file_difference_and_image) {
       require_agreement("model.x", made.reference.logits.slice(0, 0, 2), made.reference), Error);
 }
 
+BOOST_AUTO_TEST_CASE(a_checkpoint_without_finite_answers_is_told_as_such) {
+  const at::Tensor logits = at::zeros({3, 5}, at::kFloat);
+  const std::vector<std::int32_t> positions = {10, 11, 12};
+  const auto check = [&] { require_finite(logits, positions, "test", "the checkpoint"); };
+  BOOST_CHECK_NO_THROW(check());
+  logits.select(0, 2).select(0, 1).fill_(INFINITY);
+  BOOST_CHECK_EXCEPTION(check(), Error, [](const Error& e) {
+    return std::string(e.what()).find(
+               "the checkpoint's own outputs are not finite, first for image 12 of the split "
+               "test") == 0;
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_loss_of_accuracy_is_told_from_chance) {
+  // Of `all` images, the first `lost` are right only before and the next `gained` only after.
+  const auto loss = [](std::size_t lost, std::size_t gained, std::size_t all) {
+    SplitFigures before, after;
+    for (std::size_t i = 0; i < all; ++i) {
+      before.right.push_back(i < lost || i >= lost + gained);
+      after.right.push_back(i >= lost);
+    }
+    return accuracy_loss(before, after);
+  };
+  BOOST_TEST(loss(0, 0, 10).whole == 0);
+  BOOST_TEST(loss(20, 10, 100).whole == 0.1, boost::test_tools::tolerance(1e-9));
+  BOOST_TEST(loss(20, 10, 100).least < 0.02);  // A hundred images do not tell.
+  BOOST_TEST(loss(2000, 1000, 10000).least > 0.08);
+  BOOST_TEST(loss(2, 0, 2).least < 0);
+  BOOST_TEST(loss(10, 20, 100).whole < 0);
+}
+
 BOOST_AUTO_TEST_CASE(what_opencv_cannot_read_is_one_sentence) {
   const TempDir temp;
   learn::write_text(temp / "model.onnx", "not a model");
@@ -218,6 +251,30 @@ BOOST_AUTO_TEST_CASE(eight_bits_are_near_32) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(another_program_gives_what_the_8_bit_files_numbers_say) {
+  const TempDir temp;
+  const std::filesystem::path file = temp / "model_int8.onnx";
+  for (const std::string name : kNetworks) {
+    BOOST_TEST_CONTEXT(name) {
+      Made made(name);
+      Quantiser quantiser(*made.model);
+      quantiser.calibrate(made.reference.normalised);
+      Quantised quantised = quantiser.finish();
+      made.reference.logits = quantiser.forward(made.reference.normalised);
+      made.reference.tolerance = 0.02;
+      learn::write_text(file, made.onnx(&quantised));
+      BOOST_CHECK_NO_THROW(check_onnx_int8(file, made.reference));
+      const auto last = std::find_if(quantised.layers.rbegin(), quantised.layers.rend(),
+                                     [](const auto& layer) { return layer.has_value(); });
+      (*last)->scales.front() *= 2;  // A wrong number in the file.
+      learn::write_text(file, made.onnx(&quantised));
+      BOOST_CHECK_EXCEPTION(check_onnx_int8(file, made.reference), Error, [](const Error& e) {
+        return std::string(e.what()).find("model_int8.onnx does not agree") == 0;
+      });
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_card_says_what_there_is) {
   CardFacts facts;
   facts.model = Made("linear").info;
@@ -236,6 +293,17 @@ BOOST_AUTO_TEST_CASE(the_card_says_what_there_is) {
   for (const char* part : {"8-bit", "torch.jit", "load_file", "near-duplicate"}) {
     BOOST_TEST(card.find(part) == std::string::npos, part);
   }
+}
+
+BOOST_AUTO_TEST_CASE(the_card_speaks_of_32_bits_only_where_there_is_such_a_file) {
+  CardFacts facts;
+  facts.model = Made("linear").info;
+  facts.int8 = SplitFigures{"validation", 20, 14, 0.5};
+  facts.files = {{"onnx_int8", "model_int8.onnx", 7, "abc"}};
+  const std::string sentence = "Each file in 32 bits was read again";
+  BOOST_TEST(card_text(facts).find(sentence) == std::string::npos);
+  facts.files.push_back({"pth", "model.pth", 7, "abc"});
+  BOOST_TEST(card_text(facts).find(sentence) != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(the_card_leaves_near_duplicates_out_beside_all) {

@@ -29,6 +29,8 @@ BOOST_AUTO_TEST_CASE(judges_logits) {
   const std::vector<float> broken(4, std::numeric_limits<float>::quiet_NaN());
   BOOST_TEST(judge(broken, 2).label_rank == 3);  // no answer is right, however many count
   BOOST_TEST(std::abs(judge(std::vector<float>{1000, 0}, 1).loss - 1000) < 1e-9);  // no overflow
+  BOOST_TEST(judge(logits, 1).finite);
+  BOOST_TEST(!judge(std::vector<float>{1, -INFINITY, 0}, 0).finite);  // Though its loss is.
 }
 
 BOOST_AUTO_TEST_CASE(a_report_counts_and_writes) {

@@ -1,5 +1,7 @@
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/full_like.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "stages/finetune/beginning.hpp"
@@ -81,6 +83,30 @@ BOOST_AUTO_TEST_CASE(weights_are_taken_over_but_for_the_reset_ones) {
   tensors = file.tensors();
   tensors["extra"] = {};
   error(tensors, {"fc1", "fc2"}, "'extra' that the network lacks");
+}
+
+BOOST_AUTO_TEST_CASE(weights_that_are_not_finite_are_no_beginning) {
+  TempFolder temp;
+  const auto model = make_model("cifar10net", {32, 32, 3, 10});
+  model->initialise(3);
+  const auto start_with = [&](const std::string& broken, float value,
+                              const std::vector<std::string>& reset) {
+    auto tensors = all_tensors(*model);
+    for (auto& [name, tensor] : tensors) {
+      if (name == broken) tensor = at::full_like(tensor.detach(), value);
+    }
+    save_weights(temp.path() / "w", tensors);
+    const SafetensorsReader file(temp.path() / "w");
+    return take_over(file.tensors(), model->network(), reset, "w.pth").weights.size();
+  };
+  for (const float value : {NAN, INFINITY}) {
+    expect_error(
+        [&] {
+          start_with("bn2.running_var", value, {"fc1", "fc2"});
+        },
+        "w.pth holds values that are not finite in 'bn2.running_var'");
+    BOOST_TEST(start_with("fc1.bias", value, {"fc1", "fc2"}) > 0);  // It begins anew.
+  }
 }
 
 BOOST_AUTO_TEST_CASE(frozen_layers_do_not_move_at_all) {

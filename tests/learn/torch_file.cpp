@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "stages/learn/zip_file.hpp"
 #include "tests/learn/learn_fixture.hpp"
 
 namespace cifarpipe::learn {
@@ -59,8 +60,10 @@ Bytes pickle(const Bytes& body) {
   return "\x80\x02" + body + ".";
 }
 
-/// Stored entries; with `zip64` all figures stand in the extra field and the 64-bit end.
-Bytes zip(const std::vector<std::pair<Bytes, Bytes>>& entries, bool zip64 = false) {
+/// Stored entries; with `zip64` all figures stand in the extra field and the 64-bit end. `crc` is
+/// the checksum of each; 0 = none.
+Bytes zip(const std::vector<std::pair<Bytes, Bytes>>& entries, bool zip64 = false,
+          std::uint32_t crc = 0) {
   Bytes out, directory;
   for (const auto& [name, content] : entries) {
     const std::uint64_t at = out.size();
@@ -69,9 +72,9 @@ Bytes zip(const std::vector<std::pair<Bytes, Bytes>>& entries, bool zip64 = fals
     const Bytes extra = zip64 ? little(1, 2) + little(24, 2) + little(content.size(), 8) +
                                     little(content.size(), 8) + little(at, 8)
                               : "";
-    directory += "PK\x01\x02" + Bytes(16, '\0') + little(size, 4) + little(size, 4) +
-                 little(name.size(), 2) + little(extra.size(), 2) + Bytes(10, '\0') +
-                 little(zip64 ? 0xffffffff : at, 4) + name + extra;
+    directory += "PK\x01\x02" + Bytes(12, '\0') + little(crc, 4) + little(size, 4) +
+                 little(size, 4) + little(name.size(), 2) + little(extra.size(), 2) +
+                 Bytes(10, '\0') + little(zip64 ? 0xffffffff : at, 4) + name + extra;
   }
   const std::uint64_t begin = out.size();
   out += directory;
@@ -186,6 +189,21 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_a_sentence) {
   expect_error([] { parse(pickle("K\x05")); }, "not one of torch.save");
   expect_error([] { parse(""); }, "is empty");
   expect_error([] { parse(new_file(dict({kPlain, kPlain}))); }, "two tensors called 'fc.weight'");
+}
+
+BOOST_AUTO_TEST_CASE(checksums_are_checked_where_there_are_some) {
+  const std::uint32_t known = 0xcbf43926;  // Of "123456789", as CRC-32 is told by.
+  const auto open = [](const Bytes& file) {
+    const auto* data = reinterpret_cast<const std::uint8_t*>(file.data());
+    return read_zip({data, file.size()}, "w.pth").size();
+  };
+  BOOST_TEST(open(zip({{"x/data/0", "123456789"}}, false, known)) == 1u);
+  BOOST_TEST(open(zip({{"x/data/0", "123456788"}})) == 1u);
+  expect_error(
+      [&] {
+        open(zip({{"x/data/0", "123456788"}}, true, known));
+      },
+      "w.pth: is damaged: the checksum of 'x/data/0' in it is wrong");
 }
 
 BOOST_AUTO_TEST_CASE(a_small_file_does_not_ask_for_all_memory) {

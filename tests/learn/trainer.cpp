@@ -268,6 +268,45 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_stops_or_warns) {
   BOOST_TEST(patient.warnings.size() == 1U);
 }
 
+/// One epoch of one batch, whose step is as large as `lr`: no batch's loss shows what it did.
+TrainOptions one_step(double lr) {
+  TrainOptions options = small_options();
+  options.architecture = "linear";
+  options.optimizer.rule = "sgd";
+  options.batch_size = 60;
+  options.epochs = 1;
+  options.schedule.lr = lr;
+  return options;
+}
+
+BOOST_AUTO_TEST_CASE(what_the_last_step_breaks_is_found_without_a_loss) {
+  TempFolder temp;
+  const DatasetReader data(make_small_dataset(temp, 60));
+  FakeHost host(temp.make("c"));
+  expect_error([&] { Trainer(one_step(1e300), training_data(data), host).run(); },
+               "weights are no longer finite after epoch 1, the first of them in 'fc.weight'");
+  BOOST_TEST(host.saved == 0);  // Nothing that a later attempt would go on from.
+  TempFolder other;
+  const DatasetReader judged(make_small_dataset(other, 60, 20));
+  FakeHost second(temp.make("d"));
+  expect_error([&] { Trainer(one_step(1e38), training_data(judged), second).run(); },
+               "validation split are not finite after epoch 1");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_finite_is_never_the_best) {
+  TempFolder temp;
+  const DatasetReader data(make_small_dataset(temp, 60, 20));
+  for (const double lr : {1e300, 1e38}) {
+    TrainOptions options = one_step(lr);
+    options.stop_on_nan = false;
+    FakeHost host(temp.make("c" + std::to_string(lr)));
+    Trainer trainer(options, training_data(data), host);
+    trainer.run();
+    BOOST_TEST(host.warnings.size() == 1U);
+    BOOST_TEST(trainer.state().best_epoch == 0);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_damaged_checkpoint_is_told) {
   TempFolder temp;
   const DatasetReader data(make_small_dataset(temp, 60));
