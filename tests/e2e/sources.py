@@ -171,6 +171,7 @@ class Sources(unittest.TestCase):
                 ("data.size=[32,32,3]", "size has 3 numbers")):
             result = self.store.run("run", file, "--set", setting, expect=2)
             self.assertIn(said, result.err)
+            self.assertNotIn("to go on:", result.err)
 
 
 if __name__ == "__main__":
