@@ -88,12 +88,15 @@ def make_runs(store, server):
 
 
 def pages(server):
-    """name → address."""
+    """name → address: everything of a run and of a sweep, the run's own page of the others."""
     look = server.look
     ml = "workflowType=machine_learning"
     found = {"experiments": f"{server.url}/#/experiments?{ml}"}
     for name, experiment in look.experiments().items():
         base = f"{server.url}/#/experiments/{experiment['experiment_id']}"
+        if name not in ("quickstart", "sweep"):
+            found[f"{name}-run"] = f"{base}/runs/{look.runs(name)[0].id}?{ml}"
+            continue
         shared = f"{base}/runs?{ml}&viewStateShareKey=cifarpipe"
         found[f"{name}-runs"] = f"{base}/runs?{ml}"
         found[f"{name}-columns"] = shared
