@@ -101,8 +101,9 @@ std::string Session::digest_of(const std::string& path) {
     return digest;
   }
   if (!std::filesystem::is_directory(root)) {
-    throw Error(fmt::format("'{}' is neither a file nor a folder: nothing can be read from it", path),
-                ErrorKind::usage);
+    throw Error(
+        fmt::format("'{}' is neither a file nor a folder: nothing can be read from it", path),
+        ErrorKind::usage);
   }
   // As combined_digest, with each file's digest from the table where it is known.
   std::vector<FileDigest> files;

@@ -122,11 +122,16 @@ void RunBook::write_folder(Entry& entry) const {
     facts[name] = options_.secrets.redacted_value(name, value);
   }
   const nlohmann::ordered_json run = {
-      {"id", entry.record.id},           {"name", entry.record.name},
-      {"experiment", entry.record.experiment},  {"parent", entry.record.parent_id},
-      {"identity", entry.identity},      {"forced", entry.forced},
-      {"attempt", entry.record.attempt}, {"start", entry.record.start_ms},
-      {"command", options_.command},     {"facts", facts},
+      {"id", entry.record.id},
+      {"name", entry.record.name},
+      {"experiment", entry.record.experiment},
+      {"parent", entry.record.parent_id},
+      {"identity", entry.identity},
+      {"forced", entry.forced},
+      {"attempt", entry.record.attempt},
+      {"start", entry.record.start_ms},
+      {"command", options_.command},
+      {"facts", facts},
   };
   entry.folder.write("run.json",
                      run.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");

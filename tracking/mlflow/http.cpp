@@ -314,7 +314,8 @@ Response Http::send(const Request& request) {
     // Many servers that miss a client's certificate say no more than this (TLS 1.3).
     const bool broken =
         code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR;
-    if (broken && request.credentials && settings_.client_cert.empty() && request.url.rfind("https:", 0) == 0) {
+    if (broken && request.credentials && settings_.client_cert.empty() &&
+        request.url.rfind("https:", 0) == 0) {
       response.problem += "; does it want a certificate (MLFLOW_TRACKING_CLIENT_CERT_PATH)?";
     }
     response.final = is_final(code) || !transfer.file_problem.empty();
