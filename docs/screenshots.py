@@ -135,9 +135,9 @@ def main():
             browser.on_every_page(SETTINGS)
             for name, address in pages(server).items():
                 browser.complaints.clear()
-                browser.open(address)
+                browser.open(address, timeout=25)  # Some pages never cease to ask.
                 browser.evaluate(CLOSE_ASSISTANT)
-                browser.wait(1.0)
+                browser.wait(1.0, timeout=5)
                 path = folder / f"{name}.png"
                 browser.picture(path)
                 shrink(path)
