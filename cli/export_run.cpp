@@ -132,13 +132,9 @@ void append(const fs::path& file, const std::string& text) {
 }
 
 int export_run(const Program& program, const ExportArguments& arguments) {
-  std::error_code error;
-  if (!fs::exists(fs::path(program.runs_dir) / "cifarpipe.db", error)) {
-    throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
-  }
-  Session session(program);
-  const RunRecord run = session.recorder().resolve_run(arguments.run);
-  RunQueries queries(session.sqlite().database());
+  const auto session = open_to_look(program);
+  const RunRecord run = session->recorder().resolve_run(arguments.run);
+  RunQueries queries(session->sqlite().database());
   const std::vector<StageRow> stages = queries.stages(run.id);
   const StageRow stage = choose_stage(stages, run, arguments.stage);
   if (arguments.to.empty()) throw Error("--to wants a folder", ErrorKind::usage);
@@ -146,8 +142,8 @@ int export_run(const Program& program, const ExportArguments& arguments) {
   if (!to.has_filename()) to = to.parent_path();  // "out/"
   require_free(to);
   // While it is read, `gc` does not remove it.
-  const auto lock = Lock::try_share(session.store().use_lock_file());
-  const auto result = lock ? session.store().find(*stage.job) : std::nullopt;
+  const auto lock = Lock::try_share(session->store().use_lock_file());
+  const auto result = lock ? session->store().find(*stage.job) : std::nullopt;
   const PortFiles* port = result ? result->port(kPort) : nullptr;
   if (port == nullptr) {
     throw Error(fmt::format("the outputs of stage '{}' of {} are {}", stage.name, run.name,

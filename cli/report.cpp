@@ -9,6 +9,7 @@
 
 #include "cli/command.hpp"
 #include "cli/output_file.hpp"
+#include "cli/runs.hpp"
 #include "cli/session.hpp"
 #include "pipeline/random_id.hpp"
 #include "tracking/recorder.hpp"
@@ -16,35 +17,29 @@
 namespace cifarpipe::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct ReportArguments {
   std::vector<std::string> runs;
   std::string output = "report.html";
 };
 
 int write(const Program& program, const ReportArguments& arguments) {
-  std::error_code error;
-  if (!fs::exists(fs::path(program.runs_dir) / "cifarpipe.db", error)) {
-    throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
-  }
   const bool to_stdout = means_stdout(arguments.output);
   const OwnFiles own = {"`cifarpipe report`", {report::kPageBegin}};
   if (!to_stdout) require_own_or_nothing(arguments.output, own);
-  Session session(program);
+  const auto session = open_to_look(program);
   std::vector<std::string> ids;
   for (const std::string& name : arguments.runs) {
-    const std::string id = session.recorder().resolve_run(name).id;
+    const std::string id = session->recorder().resolve_run(name).id;
     if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
   }
   // While results are read, `gc` does not remove them.
-  const auto lock = Lock::try_share(session.store().use_lock_file());
+  const auto lock = Lock::try_share(session->store().use_lock_file());
   if (!lock) {
     throw Error("`cifarpipe gc` is at work on this store; write the report when it is done",
                 ErrorKind::environment);
   }
-  RunQueries queries(session.sqlite().database());
-  const report::Source source{queries, session.store(), now_ms()};
+  RunQueries queries(session->sqlite().database());
+  const report::Source source{queries, session->store(), now_ms()};
   const std::string page = report::write_report(source, ids, CIFARPIPE_VERSION);
   if (to_stdout) {
     std::fwrite(page.data(), 1, page.size(), stdout);

@@ -34,13 +34,13 @@ struct RunsArguments {
 using Arguments = std::shared_ptr<RunsArguments>;
 
 int show(const Program& program, const RunsArguments& arguments) {
-  const auto session = open_session(program);
+  const auto session = open_to_look(program);
   RunQueries queries(session->sqlite().database());
   return show_run(queries, session->recorder().resolve_run(arguments.run), arguments.json);
 }
 
 int metrics(const Program& program, const RunsArguments& arguments) {
-  const auto session = open_session(program);
+  const auto session = open_to_look(program);
   RunQueries queries(session->sqlite().database());
   return print_metrics(queries, session->recorder().resolve_run(arguments.run), arguments.key,
                        arguments.json);
@@ -59,7 +59,7 @@ void copy_rest(std::ifstream& log) {
 int logs(const Program& program, const RunsArguments& arguments) {
   std::string folder;
   {  // Not held open while following: other commands may want the database to themselves.
-    const auto session = open_session(program);
+    const auto session = open_to_look(program);
     folder = session->recorder().resolve_run(arguments.run).folder;
   }
   const std::filesystem::path file = std::filesystem::path(folder) / "run.log";
@@ -110,7 +110,7 @@ std::filesystem::path place_in(Session& session, const RunRecord& run, const std
 }
 
 int path(const Program& program, const RunsArguments& arguments) {
-  const auto session = open_session(program);
+  const auto session = open_to_look(program);
   const RunRecord run = session->recorder().resolve_run(arguments.run);
   fmt::print("{}\n",
              arguments.key.empty() ? run.folder : place_in(*session, run, arguments.key).string());
@@ -285,11 +285,23 @@ void require_store(const Program& program) {
   }
 }
 
-std::unique_ptr<Session> open_session(const Program& program) {
+namespace {
+
+std::unique_ptr<Session> open(const Program& program, Session::Purpose purpose) {
   if (!has_database(program)) {
     throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);
   }
-  return std::make_unique<Session>(program);
+  return std::make_unique<Session>(program, purpose);
+}
+
+}  // namespace
+
+std::unique_ptr<Session> open_session(const Program& program) {
+  return open(program, Session::Purpose::change);
+}
+
+std::unique_ptr<Session> open_to_look(const Program& program) {
+  return open(program, Session::Purpose::look);
 }
 
 CLI::App* add_runs_subcommand(CLI::App& family, Program& program, const char* name,

@@ -80,8 +80,10 @@ void require_run_name(const std::string& name);
 bool has_database(const Program& program);
 /// Throws Error (usage) where there is neither a database nor a result: asking makes no store.
 void require_store(const Program& program);
-/// The session, for commands that are about a run that must be there.
+/// The session, for commands that are about a run that must be there: to change something, or to
+/// look, which needs no right to write.
 std::unique_ptr<Session> open_session(const Program& program);
+std::unique_ptr<Session> open_to_look(const Program& program);
 /// A metric of a run by its name, or an Error that names the one that was probably meant.
 [[noreturn]] void no_such_metric(RunQueries& queries, const RunRecord& run, const std::string& key);
 

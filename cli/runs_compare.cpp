@@ -164,7 +164,7 @@ int compare(const Program& program, const CompareArguments& arguments) {
   if (arguments.runs.size() < 2) {
     throw Error("'cifarpipe runs compare' needs two runs or more", ErrorKind::usage);
   }
-  const auto session = open_session(program);
+  const auto session = open_to_look(program);
   RunQueries queries(session->sqlite().database());
   std::vector<std::string> ids;
   for (const std::string& name : arguments.runs) {

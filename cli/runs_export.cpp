@@ -112,7 +112,7 @@ int export_runs(const Program& program, const ExportArguments& arguments) {
   if (format == "csv" && arguments.to_stdout()) {
     throw Error("CSV is several tables: name a folder for them with -o", ErrorKind::usage);
   }
-  const auto session = open_session(program);
+  const auto session = open_to_look(program);
   RunQueries queries(session->sqlite().database());
   std::vector<RunRecord> runs;
   std::vector<std::string> ids;

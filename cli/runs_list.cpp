@@ -230,7 +230,7 @@ int list(const Program& program, const ListArguments& arguments) {
       fmt::print("no runs yet in {}\n", program.runs_dir);
     return 0;
   }
-  Session session(program);
+  Session session(program, Session::Purpose::look);
   RunQueries queries(session.sqlite().database());
   return list_runs(queries, arguments, question);
 }

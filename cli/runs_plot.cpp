@@ -136,7 +136,7 @@ PlotOptions options_of(const PlotArguments& arguments, const Chosen& chosen) {
 }
 
 int plot(const Program& program, const PlotArguments& arguments) {
-  const auto session = open_session(program);
+  const auto session = open_to_look(program);
   RunQueries queries(session->sqlite().database());
   const Chosen chosen = choose(*session, queries, arguments.words);
   PlotOptions options = options_of(arguments, chosen);

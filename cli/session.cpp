@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "pipeline/plan.hpp"
 #include "pipeline/supervisor.hpp"
@@ -11,9 +13,31 @@
 
 namespace cifarpipe::cli {
 
-Session::Session(const Program& program)
-    : store_(std::filesystem::absolute(program.runs_dir), file_ops()) {
+namespace {
+
+/// Whether this user may write all that a command writes in a store that is there.
+bool can_write(const std::filesystem::path& runs) {
+  for (const char* name : {".", "store/locks", "store/rings", "cifarpipe.db", "cifarpipe.db-wal",
+                           "cifarpipe.db-shm"}) {
+    if (::access((runs / name).c_str(), W_OK) != 0 && errno != ENOENT) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Session::Session(const Program& program, Purpose purpose)
+    : Session(std::filesystem::absolute(program.runs_dir),
+              purpose == Purpose::look && !can_write(std::filesystem::absolute(program.runs_dir))) {
+}
+
+Session::Session(const std::filesystem::path& runs, bool as_it_is)
+    : store_(as_it_is ? Store(runs, file_ops(), Store::AsItIs{}) : Store(runs, file_ops())) {
   const auto database = store_.root() / "cifarpipe.db";
+  if (as_it_is) {
+    recorder_ = std::make_unique<SqliteRecorder>(database, Database::Access::read);
+    return;
+  }
   const bool fresh = !std::filesystem::exists(database);
   recorder_ = std::make_unique<SqliteRecorder>(database);
   reap_dead_runs(*recorder_);

@@ -19,10 +19,12 @@ class SqliteRecorder;
 namespace cifarpipe::cli {
 
 /// The store of `program.runs_dir`, with what a command does first in it: rows of dead runs are
-/// closed, metrics that dead workers left are stored, a lost database is indexed again.
+/// closed, metrics that dead workers left are stored, a lost database is indexed again. Who only
+/// looks and may not write there sees the store as it is: none of that is done.
 class Session {
  public:
-  explicit Session(const Program& program);
+  enum class Purpose { change, look };
+  explicit Session(const Program& program, Purpose purpose = Purpose::change);
   ~Session();
 
   Store& store() { return store_; }
@@ -32,6 +34,7 @@ class Session {
   GraphWorld world(const Configuration& configuration);
 
  private:
+  Session(const std::filesystem::path& runs, bool as_it_is);
   RunRecord earlier_run(const InputSource& source);
   std::string digest_of(const std::string& path);
   using NewDigests = std::vector<std::pair<Recorder::FileStamp, std::string>>;

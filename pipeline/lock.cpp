@@ -37,6 +37,13 @@ std::string holder_text(const fs::path& file) {
   return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : "";
 }
 
+Descriptor open_to_lock(const fs::path& file, short type) {
+  if (type == F_RDLCK && ::access(file.c_str(), R_OK) == 0 && ::access(file.c_str(), W_OK) != 0) {
+    return open_file(file, O_RDONLY);
+  }
+  return open_file(file, O_RDWR | O_CREAT);
+}
+
 }  // namespace
 
 Lock::Lock(Lock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -63,7 +70,7 @@ std::optional<Lock> Lock::try_share(const fs::path& file) {
 
 std::optional<Lock> Lock::take(const fs::path& file, short type) {
   for (;;) {
-    Descriptor fd = open_file(file, O_RDWR | O_CREAT);
+    Descriptor fd = open_to_lock(file, type);
     // The lock belongs to the open file description, not to the process: two of them exclude each
     // other within a process as well, and closing another descriptor of the file frees nothing.
     struct flock lock = whole_file(type);

@@ -23,6 +23,7 @@ class Lock {
   /// is still the one at that path. Throws Error on anything else.
   static std::optional<Lock> try_lock(const std::filesystem::path& file);
   /// The same for a lock that any number of descriptors may share, but not with an exclusive one.
+  /// Who may only read the file can share it, too.
   static std::optional<Lock> try_share(const std::filesystem::path& file);
   /// Takes over a locked descriptor that another process sent.
   static Lock adopt(int fd);

@@ -190,6 +190,8 @@ Store::Store(fs::path runs_dir, FileOps& ops) : root_(std::move(runs_dir)), ops_
   }
 }
 
+Store::Store(fs::path runs_dir, FileOps& ops, AsItIs) : root_(std::move(runs_dir)), ops_(ops) {}
+
 fs::path Store::result_dir(const JobRef& job) const {
   return store_dir() / job_name(job).substr(0, 2) / job_name(job);
 }

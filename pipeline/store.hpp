@@ -34,6 +34,9 @@ class Store {
  public:
   /// Makes the folders that are missing below `runs_dir`. An Error has kind environment.
   Store(std::filesystem::path runs_dir, FileOps& ops);
+  /// As it is, for those who only look.
+  enum class AsItIs {};
+  Store(std::filesystem::path runs_dir, FileOps& ops, AsItIs);
 
   const std::filesystem::path& root() const { return root_; }  ///< runs/
   std::filesystem::path rings_dir() const { return root_ / "store/rings"; }

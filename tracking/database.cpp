@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -12,9 +13,11 @@
 namespace cifarpipe {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& file, sqlite3* handle, int code) {
+[[noreturn]] void fail(const Database& db, int code) {
+  const std::filesystem::path& file = db.file();
+  sqlite3* const handle = db.handle();
   const int primary = code & 0xff;
-  const int system = handle != nullptr ? sqlite3_system_errno(handle) : 0;
+  int system = handle != nullptr ? sqlite3_system_errno(handle) : 0;
   const auto because = [](std::string sentence) {
     return Error(std::move(sentence), ErrorKind::environment);
   };
@@ -34,7 +37,10 @@ namespace {
     throw because(fmt::format("{} has been held by another process for ten minutes", name));
   }
   if (primary == SQLITE_CANTOPEN || primary == SQLITE_READONLY || primary == SQLITE_PERM) {
-    throw because(fmt::format("cannot write the database {}: {}", name,
+    // "No such file" can be the one that SQLite could not make beside it.
+    if (system == ENOENT && ::access(file.parent_path().c_str(), W_OK) != 0) system = errno;
+    const bool reads = db.access() == Database::Access::read;
+    throw because(fmt::format("cannot {} the database {}: {}", reads ? "read" : "write", name,
                               system != 0 ? std::strerror(system) : sqlite3_errstr(primary)));
   }
   throw because(fmt::format("database {}: {}", name,
@@ -59,24 +65,60 @@ bool is_busy(int code, int& tries) {
   return wait_for_writer(nullptr, tries++) != 0;
 }
 
+/// A path as SQLite's "file:" names have it.
+std::string uri_of(const std::filesystem::path& file) {
+  std::string out = "file:";
+  for (const char c : std::filesystem::absolute(file).string()) {
+    if (c == '%' || c == '?' || c == '#') {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
-Database::Database(const std::filesystem::path& file) : file_(file) {
-  const int code = sqlite3_open_v2(
-      file.c_str(), &db_,
-      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-      nullptr);
+Database::Database(const std::filesystem::path& file, Access access)
+    : file_(file), access_(access) {
   try {
-    if (code != SQLITE_OK) fail(file_, db_, code);
-    sqlite3_busy_handler(db_, wait_for_writer, nullptr);
-    execute("PRAGMA journal_mode = WAL");
-    execute(
-        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;"
-        "PRAGMA cache_size = -16000");
+    access == Access::read ? open_to_read() : open_to_write();
   } catch (...) {
     sqlite3_close(db_);
     throw;
   }
+}
+
+void Database::open(const std::string& name, int flags) {
+  const int code = sqlite3_open_v2(name.c_str(), &db_,
+                                   flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  if (code != SQLITE_OK) fail(*this, code);
+  sqlite3_busy_handler(db_, wait_for_writer, nullptr);
+}
+
+void Database::open_to_write() {
+  open(file_.string(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  execute("PRAGMA journal_mode = WAL");
+  execute(
+      "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;"
+      "PRAGMA cache_size = -16000");
+}
+
+void Database::open_to_read() {
+  // In WAL mode readers, too, write beside the file. Who cannot is served by the files that a
+  // writer, or one that was killed, has there; without them nobody is at work on it, and the file
+  // is all there is.
+  std::error_code error;
+  const bool alone = !std::filesystem::exists(file_.string() + "-wal", error);
+  if (!alone && !std::filesystem::exists(file_.string() + "-shm", error)) {
+    throw Error(fmt::format("{0}-wal has changes that only somebody who may write there can take "
+                            "into {0}: `cifarpipe runs list` does it",
+                            file_.string()),
+                ErrorKind::environment);
+  }
+  open(uri_of(file_) + (alone ? "?immutable=1" : ""), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  execute("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000");
 }
 
 Database::~Database() {
@@ -87,7 +129,7 @@ void Database::execute(const char* sql) {
   int tries = 0;
   int code = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
   while (is_busy(code, tries)) code = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
-  if (code != SQLITE_OK) fail(file_, db_, code);
+  if (code != SQLITE_OK) fail(*this, code);
 }
 
 std::int64_t Database::changes() const {
@@ -104,7 +146,7 @@ Statement::Statement(const Database& db, std::string_view sql) : db_(&db) {
     code = sqlite3_prepare_v3(db.handle(), sql.data(), static_cast<int>(sql.size()),
                               SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
   } while (is_busy(code, tries));
-  if (code != SQLITE_OK) fail(db.file(), db.handle(), code);
+  if (code != SQLITE_OK) fail(db, code);
 }
 
 Statement::~Statement() {
@@ -125,7 +167,7 @@ bool Statement::step() {
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
   sqlite3_reset(statement_);
-  fail(db_->file(), db_->handle(), code);
+  fail(*db_, code);
 }
 
 void Statement::run() {

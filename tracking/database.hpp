@@ -22,21 +22,31 @@ using SqlValue = std::variant<std::int64_t, double, std::string>;
 
 class Database {
  public:
-  /// Opens or creates the file. Throws Error (environment) with what to do.
-  explicit Database(const std::filesystem::path& file);
+  enum class Access {
+    write,
+    /// Nothing is made or changed, also no file beside it: for a store that only others can write.
+    read,
+  };
+  /// Opens or, to write, creates the file. Throws Error (environment) with what to do.
+  explicit Database(const std::filesystem::path& file, Access access = Access::write);
   ~Database();
   Database(const Database&) = delete;
 
   void execute(const char* sql);
   sqlite3* handle() const { return db_; }
   const std::filesystem::path& file() const { return file_; }
+  Access access() const { return access_; }
   /// Rows that the last statement changed.
   std::int64_t changes() const;
   std::int64_t last_id() const;
 
  private:
   friend class Transaction;
+  void open(const std::string& name, int flags);
+  void open_to_write();
+  void open_to_read();
   std::filesystem::path file_;
+  Access access_;
   sqlite3* db_ = nullptr;
   int depth_ = 0;  // Of open Transactions.
 };

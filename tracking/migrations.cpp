@@ -110,24 +110,38 @@ UPDATE run SET working_since_ms = start_ms WHERE end_ms IS NULL;
 constexpr const char* kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4};
 constexpr int kVersion = static_cast<int>(std::size(kSteps));
 
-int version_of(Database& db) {
+int version_of(const Database& db) {
   Statement statement(db, "PRAGMA user_version");
   statement.step();
   return static_cast<int>(statement.integer(0));
 }
 
+void refuse_newer(const Database& db, int version) {
+  if (version <= kVersion) return;
+  throw Error(fmt::format("{} was written by a newer cifarpipe (database version {}, this one "
+                          "knows {}); use the newer one",
+                          db.file().string(), version, kVersion),
+              ErrorKind::environment);
+}
+
 }  // namespace
+
+void require_this_version(const Database& db) {
+  const int version = version_of(db);
+  refuse_newer(db, version);
+  if (version == kVersion) return;
+  throw Error(fmt::format("{} was written by an older cifarpipe (database version {}, this one "
+                          "knows {}) and cannot be written here; it is brought up to date when "
+                          "somebody who may write it calls `cifarpipe runs list`",
+                          db.file().string(), version, kVersion),
+              ErrorKind::environment);
+}
 
 void migrate(Database& db) {
   if (version_of(db) == kVersion) return;
   Transaction transaction(db);  // Whoever else opens the new file waits here, then finds it done.
   const int version = version_of(db);
-  if (version > kVersion) {
-    throw Error(fmt::format("{} was written by a newer cifarpipe (database version {}, this one "
-                            "knows {}); use the newer one",
-                            db.file().string(), version, kVersion),
-                ErrorKind::environment);
-  }
+  refuse_newer(db, version);
   if (version < 1) {
     Statement tables(db, "SELECT count(*) FROM sqlite_master");
     tables.step();

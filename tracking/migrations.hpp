@@ -9,6 +9,9 @@ namespace cifarpipe {
 /// once. Throws Error (environment) for a database of a newer cifarpipe.
 void migrate(Database& db);
 
+/// For a database that can only be read: throws Error (environment) unless it has this version.
+void require_this_version(const Database& db);
+
 /// Makes the tables of an earlier version, without its views: what a test of the steps begins with.
 void make_old_database(Database& db, int version);
 

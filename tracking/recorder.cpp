@@ -24,8 +24,9 @@ std::string type_of(const Value& value) {
 
 }  // namespace
 
-SqliteRecorder::SqliteRecorder(const std::filesystem::path& file) : db_(file) {
-  migrate(db_);
+SqliteRecorder::SqliteRecorder(const std::filesystem::path& file, Database::Access access)
+    : db_(file, access) {
+  access == Database::Access::read ? require_this_version(db_) : migrate(db_);
 }
 
 SqliteRecorder::~SqliteRecorder() {

@@ -26,7 +26,9 @@ struct RunUse {
 
 class SqliteRecorder : public Recorder {
  public:
-  explicit SqliteRecorder(const std::filesystem::path& file);
+  /// To read: only what asks works, and the database has to have this program's version.
+  explicit SqliteRecorder(const std::filesystem::path& file,
+                          Database::Access access = Database::Access::write);
   ~SqliteRecorder() override;
   Database& database() { return db_; }
   /// Never written in clear from now on, beside what the environment already names secret.

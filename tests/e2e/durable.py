@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What is promised about the store whatever happens around it: dead runs are marked and live ones
-never, from another container either; readers and a second program; a full disk; metrics reach the
-database within a second; what is not finite is kept and found.
+never, from another container either; readers, also those who may not write, and a second program; a
+full disk; metrics reach the database within a second; what is not finite is kept and found.
 
 Uses the stages of tests/plugins. Containers are namespaces (`unshare`), which need a right that not
-every machine gives: those tests are skipped there.
+every machine gives: those tests are skipped there. As root, whoever may not write is `nobody`.
 """
 
 import contextlib
@@ -37,6 +37,19 @@ inputs.first = "slow.out"
 
 def slow(name, steps):
     return SLOW.replace("NAME", name).replace("STEPS", str(steps))
+
+
+UNPRIVILEGED = ([] if os.geteuid() != 0 else
+                ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
+
+
+def can_look_unprivileged():
+    """Not where nobody may even reach the program."""
+    try:
+        return subprocess.run([*UNPRIVILEGED, PROGRAM, "--version"],
+                              capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def can_unshare(*options):
@@ -195,6 +208,73 @@ class Together(Case):
         counts = {r["name"]: r["status"] for r in self.store.json("runs", "list")}
         self.assertEqual(set(counts.values()), {"FINISHED"})
         self.assertEqual(self.store.query("PRAGMA integrity_check"), [("ok",)])
+
+
+@unittest.skipUnless(can_look_unprivileged(), "no setpriv, or the program is out of nobody's reach")
+class ReadOnly(Case):
+    """A store that others may read but not write."""
+
+    LOOKS = [["list", "--json"], ["show", "p", "--json"], ["metrics", "p", "slow/loss", "--json"],
+             ["export", "p"], ["plot", "p", "slow/loss"], ["compare", "p", "q"], ["logs", "p"],
+             ["path", "p", "slow.out"]]
+
+    def setUp(self):
+        super().setUp()
+        for name in ("p", "q"):
+            file = self.store.write(f"{name}.toml", slow(name, 5 if name == "p" else 6))
+            self.run_("run", file, "--name", name, expect=0)
+        self.store.dir.chmod(0o755)
+        self.addCleanup(self.set_writable, True)
+        self.privileged = [self.store.run("runs", *words, expect=0).out for words in self.LOOKS]
+        self.set_writable(False)
+
+    def set_writable(self, yes):
+        """For root, nobody's rights are what matters, which are none from the start."""
+        if os.geteuid() != 0:
+            for path in [self.store.runs, *self.store.runs.rglob("*")]:
+                if not path.is_symlink():
+                    path.chmod(path.stat().st_mode | 0o200 if yes else path.stat().st_mode & ~0o222)
+
+    def look(self, *words, expect=0):
+        done = subprocess.run([*UNPRIVILEGED, PROGRAM, *words], text=True, capture_output=True,
+                              env=self.store.environment(), cwd="/", timeout=60)
+        self.assertEqual(done.returncode, expect, done)
+        return done.stdout if expect == 0 else done.stderr
+
+    def files(self):
+        return sorted(str(path) for path in self.store.runs.rglob("*"))
+
+    def test_everything_can_be_looked_at(self):
+        before = self.files()
+        for words, out in zip(self.LOOKS, self.privileged):
+            with self.subTest(words=words):
+                self.assertEqual(self.look("runs", *words), out)
+        self.assertRegex(self.look("runs", "list"), r"(?m)^q +")
+        self.assertIn("</html>", self.look("report", "p", "q", "-o", "-"))
+        self.assertEqual(self.files(), before)
+
+    def test_what_changes_something_says_that_it_cannot(self):
+        for words in (["tag", "p", "a=1"], ["rename", "p", "x"], ["delete", "p"]):
+            self.assertRegex(self.look("runs", *words, expect=3),
+                             r"^cifarpipe: error: cannot write the database [^\n]+\n$")
+
+    def test_beside_a_writer_its_newest_state_is_seen(self):
+        self.set_writable(True)
+        with contextlib.closing(sqlite3.connect(self.store.runs / "cifarpipe.db")) as db:
+            db.execute("UPDATE run SET note = 'just now' WHERE name = 'p'")
+            db.commit()
+            self.assertGreater((self.store.runs / "cifarpipe.db-wal").stat().st_size, 0)
+            self.set_writable(False)
+            self.assertIn("just now", self.look("runs", "show", "p"))
+            self.set_writable(True)
+
+    def test_an_older_database_is_told(self):
+        self.set_writable(True)
+        with contextlib.closing(sqlite3.connect(self.store.runs / "cifarpipe.db")) as db:
+            db.execute("PRAGMA user_version = 3")
+        self.set_writable(False)
+        self.assertIn("was written by an older cifarpipe (database version 3",
+                      self.look("runs", "list", expect=3))
 
 
 class Metrics(Case):

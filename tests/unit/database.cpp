@@ -282,6 +282,47 @@ BOOST_AUTO_TEST_CASE(an_older_database_is_brought_up_to_date) {
   BOOST_TEST(number(recorder.database(), "SELECT seconds FROM runs") == 2);
 }
 
+BOOST_AUTO_TEST_CASE(reading_makes_and_changes_nothing) {
+  TempDir dir;
+  const fs::path file = dir / "a?b#c%20.db";  // What a URI would take apart.
+  BOOST_CHECK_THROW(SqliteRecorder(file, Database::Access::read), Error);
+  BOOST_TEST(!fs::exists(file));
+  { SqliteRecorder recorder(file); }
+  {
+    SqliteRecorder reader(file, Database::Access::read);
+    BOOST_TEST(number(reader.database(), "SELECT count(*) FROM runs") == 0);
+    BOOST_CHECK_THROW(reader.database().execute("DELETE FROM run"), Error);
+    BOOST_TEST(std::distance(fs::directory_iterator(dir.path()), {}) == 1);
+  }
+  SqliteRecorder writer(file);
+  writer.database().execute("INSERT INTO metric (name) VALUES ('newest')");
+  SqliteRecorder beside(file, Database::Access::read);
+  BOOST_TEST(number(beside.database(), "SELECT count(*) FROM metric") == 1);
+  // A copy with a log but without its index, which a reader cannot make.
+  fs::copy_file(file, dir / "copy.db");
+  fs::copy_file(file.string() + "-wal", dir / "copy.db-wal");
+  BOOST_CHECK_EXCEPTION(
+      SqliteRecorder(dir / "copy.db", Database::Access::read), Error, [](const Error& error) {
+        return std::string(error.what()).find("copy.db-wal has changes that") != std::string::npos;
+      });
+}
+
+BOOST_AUTO_TEST_CASE(an_older_database_cannot_be_read_alone) {
+  TempDir dir;
+  {
+    Database db(dir / "old.db");
+    make_old_database(db, 2);
+  }
+  try {
+    SqliteRecorder reader(dir / "old.db", Database::Access::read);
+    BOOST_ERROR("it was read");
+  } catch (const Error& error) {
+    BOOST_TEST((error.kind() == ErrorKind::environment));
+    BOOST_TEST(std::string(error.what()).find("older cifarpipe (database version 2") !=
+               std::string::npos);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(an_empty_file_becomes_a_database) {
   TempDir dir;
   write(dir / "cifarpipe.db", "");
