@@ -163,7 +163,11 @@ ordered_json charts_of(const Ingredients& from) {
 
 ordered_json columns_of(const Ingredients& from) {
   ordered_json out = ordered_json::array();
+  // MLflow puts attributes before metrics, and parameters last: of a sweep, what was swept and what
+  // came of it must not stand beyond the window's edge.
+  const bool sweep = !from.swept.empty();
   for (const char* name : {"Source", "Version", "User", "Dataset", "Duration", "Models"}) {
+    if (sweep && std::string_view(name) != "Duration") continue;
     out.push_back(fmt::format("attributes.`{}`", name));
   }
   std::vector<std::string> metrics;
@@ -171,7 +175,9 @@ ordered_json columns_of(const Ingredients& from) {
   for (const std::string& bar : from.bars) metrics.push_back(bar);
   for (const auto& line : from.lines) metrics.insert(metrics.end(), line.begin(), line.end());
   std::set<std::string> seen;
+  constexpr std::size_t kMostOfASweep = 3;
   for (const std::string& key : metrics) {
+    if (sweep && seen.size() == kMostOfASweep) break;
     if (seen.insert(key).second) out.push_back(fmt::format("metrics.`{}`", key));
   }
   for (const std::string& key : from.swept) out.push_back(fmt::format("params.`{}`", key));

@@ -74,6 +74,7 @@ BOOST_AUTO_TEST_CASE(a_sweep_shows_what_it_sweeps) {
   BOOST_TEST(chart(view_of(child), "PARALLEL", "selectedParams") == expected);
   BOOST_TEST(chart(view_of(child), "PARALLEL", "selectedMetrics") == R"(["test/accuracy"])");
   BOOST_TEST(has_column(view_of(child), "params.`train.lr`"));
+  BOOST_TEST(!has_column(view_of(child), "attributes.`Source`"));  // Pushes them out of sight.
   BOOST_TEST(value_of(child.tags, "cifarpipe.cell") == *row.cell);
   row.id = parent.id;  // The parent shows the same: it has no stages of its own.
   BOOST_TEST((content().experiment_tags == child.experiment_tags));
