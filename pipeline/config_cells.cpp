@@ -254,12 +254,15 @@ class Spreader {
 
   void check_rules(const StageDraft& stage, std::size_t s, std::size_t cells, bool swept) {
     if (stage.params.any_wrong()) return;
+    // What was written and is wrong is not missing.
+    std::vector<std::string> inputs = stage.wrong_inputs;
+    for (const auto& [port, source] : stage.wired) inputs.push_back(port);
     for (const Rule& rule : stage.params.schema->rules) {
       std::size_t count = 0;
       const Cell* first = nullptr;
       for (std::size_t c = 0; c < cells; ++c) {
         const Cell& cell = out_.cells[c];
-        if (!violates(cell.stages[s].params, rule) || incomplete(stage, s, cell)) continue;
+        if (!violates(cell.stages[s].params, inputs, rule) || incomplete(stage, s, cell)) continue;
         if (count++ == 0) first = &cell;
       }
       if (count == 0) continue;
@@ -279,8 +282,9 @@ class Spreader {
     return false;
   }
 
-  static bool violates(const ParamValues& values, const Rule& rule) {
-    const auto holds = [&](const Condition& c) { return c.holds(values); };
+  static bool violates(const ParamValues& values, const std::vector<std::string>& inputs,
+                       const Rule& rule) {
+    const auto holds = [&](const Condition& c) { return c.holds(values, inputs); };
     return std::all_of(rule.when.begin(), rule.when.end(), holds) &&
            !std::all_of(rule.require.begin(), rule.require.end(), holds);
   }
@@ -291,7 +295,7 @@ class Spreader {
     std::vector<std::string> names;
     for (const auto* conditions : {&rule.require, &rule.when}) {
       for (const Condition& c : *conditions) {
-        names.push_back(c.field);
+        if (c.of != Condition::Of::wired) names.push_back(c.field);
         if (!c.other_field.empty()) names.push_back(c.other_field);
       }
     }

@@ -37,6 +37,7 @@ struct StageDraft {
   std::string experiment;
   Mark experiment_mark;
   std::vector<std::pair<std::string, InputSource>> wired;
+  std::vector<std::string> wrong_inputs;  // Written, and reported.
 };
 
 struct Draft {

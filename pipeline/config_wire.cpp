@@ -164,7 +164,9 @@ class Wiring {
                        [&](const auto& input) { return input.first == port.name; });
       if (written != stage.wired.end()) {
         ordered.push_back(std::move(*written));
-      } else if (!port.optional && !is_touched(stage, port.name)) {
+      } else if (is_touched(stage, port.name)) {
+        stage.wrong_inputs.push_back(port.name);
+      } else if (!port.optional) {
         if (auto source = only_producer(stage, port)) ordered.emplace_back(port.name, *source);
       }
     }

@@ -1,5 +1,6 @@
 #include "pipeline/description.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -94,9 +95,11 @@ Value value_from(const Json& j) {
 }
 
 constexpr const char* kOps[] = {"==", "!=", "<", "<=", ">", ">="};
+constexpr const char* kOfs[] = {"value", "length", "ascending", "distinct", "wired"};
 
 Json condition_to(const Condition& c) {
   Json j = {{"field", c.field}, {"op", kOps[static_cast<int>(c.op)]}};
+  if (c.of != Condition::Of::value) j["of"] = kOfs[static_cast<int>(c.of)];
   if (c.other_field.empty()) {
     j["constant"] = value_to(c.constant);
   } else {
@@ -113,6 +116,10 @@ Condition condition_from(const Json& j) {
   while (index < 6 && op != kOps[index]) ++index;
   if (index == 6) throw Error("unknown comparison '" + op + "'");
   c.op = static_cast<Condition::Op>(index);
+  const auto of = j.value("of", std::string("value"));
+  const auto* found = std::find(std::begin(kOfs), std::end(kOfs), of);
+  if (found == std::end(kOfs)) throw Error("a rule compares the unknown '" + of + "'");
+  c.of = static_cast<Condition::Of>(found - std::begin(kOfs));
   if (j.contains("other_field")) {
     c.other_field = j.at("other_field");
   } else {

@@ -123,10 +123,27 @@ class Checker {
   }
 
   void condition(const Condition& c) {
+    const bool input = c.of == Condition::Of::wired;
     for (const std::string* name : {&c.field, &c.other_field}) {
-      if (!name->empty() && !fields_.contains(*name)) {
-        say("a rule speaks of '{}', which is no parameter", *name);
+      if (name->empty() || (input && name == &c.field) || fields_.contains(*name)) continue;
+      say("a rule speaks of '{}', which is no parameter", *name);
+    }
+    if (input) {
+      const auto named = [&](const Port& port) { return port.name == c.field; };
+      if (std::none_of(d_.inputs.begin(), d_.inputs.end(), named)) {
+        say("a rule speaks of '{}', which is no input", c.field);
       }
+      return;
+    }
+    const FieldInfo* field = d_.params.find(c.field);
+    if (c.of == Condition::Of::value || field == nullptr) return;
+    const Type type = field->type;
+    const bool numbers = type == Type::integer_array || type == Type::number_array;
+    const bool array = numbers || type == Type::boolean_array || type == Type::string_array ||
+                       type == Type::path_array;
+    if (c.of == Condition::Of::ascending ? !numbers : !array && type != Type::groups) {
+      say("a rule measures '{}', which is no array{}", c.field,
+          c.of == Condition::Of::ascending ? " of numbers" : "");
     }
   }
 

@@ -1,6 +1,7 @@
 #include "pipeline/schema.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace cifarpipe {
 namespace {
@@ -29,6 +30,64 @@ bool compare_numbers(double a, Condition::Op op, double b) {
   return false;
 }
 
+/// The length of an array or of groups; nothing for the rest.
+std::optional<Value> length(const Value& value) {
+  return std::visit(
+      [](const auto& v) -> std::optional<Value> {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) {
+          return std::nullopt;
+        } else {
+          return static_cast<std::int64_t>(v.size());
+        }
+      },
+      value);
+}
+
+std::optional<Value> ascending(const Value& value) {
+  if (const auto* integers = std::get_if<std::vector<std::int64_t>>(&value)) {
+    return std::is_sorted(integers->begin(), integers->end());
+  }
+  if (const auto* numbers = std::get_if<std::vector<double>>(&value)) {
+    return std::is_sorted(numbers->begin(), numbers->end());
+  }
+  return std::nullopt;
+}
+
+std::optional<Value> distinct(const Value& value) {
+  return std::visit(
+      [](const auto& v) -> std::optional<Value> {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) {
+          return std::nullopt;
+        } else {
+          const std::set<typename T::value_type> all(v.begin(), v.end());
+          return all.size() == v.size();
+        }
+      },
+      value);
+}
+
+/// The left side; nothing where there is no such thing.
+std::optional<Value> left_side(const Condition& c, const ParamValues& values,
+                               const std::vector<std::string>& inputs) {
+  if (c.of == Condition::Of::wired) {
+    return std::find(inputs.begin(), inputs.end(), c.field) != inputs.end();
+  }
+  const Value* value = find_value(values, c.field);
+  if (value == nullptr) return std::nullopt;
+  switch (c.of) {
+    case Condition::Of::length:
+      return length(*value);
+    case Condition::Of::ascending:
+      return ascending(*value);
+    case Condition::Of::distinct:
+      return distinct(*value);
+    default:
+      return *value;
+  }
+}
+
 }  // namespace
 
 bool FieldInfo::allows(std::string_view text) const {
@@ -43,10 +102,10 @@ bool FieldInfo::allows(std::string_view text) const {
   });
 }
 
-bool Condition::holds(const ParamValues& values) const {
-  const Value* left = find_value(values, field);
+bool Condition::holds(const ParamValues& values, const std::vector<std::string>& inputs) const {
+  const std::optional<Value> left = left_side(*this, values, inputs);
   const Value* right = other_field.empty() ? &constant : find_value(values, other_field);
-  if (left == nullptr || right == nullptr) return false;
+  if (!left || right == nullptr) return false;
   const std::optional<double> a = as_number(*left), b = as_number(*right);
   if (a && b) return compare_numbers(*a, op, *b);
   if (op == Op::equal) return *left == *right;

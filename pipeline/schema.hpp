@@ -19,6 +19,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -56,13 +57,23 @@ struct FieldInfo {
 /// A comparison of one field with a constant or with another field.
 struct Condition {
   enum class Op { equal, not_equal, less, less_equal, greater, greater_equal };
+  /// What of the left side is compared. A length is an integer, the three others are booleans.
+  enum class Of {
+    value,
+    length,     ///< Of an array or of groups.
+    ascending,  ///< Whether no number of an array is less than the one before it.
+    distinct,   ///< Whether no element of an array is there twice.
+    wired,      ///< Whether the *input* of this name comes from anywhere.
+  };
   std::string field;
   Op op = Op::equal;
   Value constant;
   std::string other_field;  ///< Not empty: compare with this field and not with `constant`.
+  Of of = Of::value;
 
   /// Whether it holds for `values`. Numbers compare as doubles, everything else only for equality.
-  bool holds(const ParamValues& values) const;
+  /// `inputs`: the names of those that are wired.
+  bool holds(const ParamValues& values, const std::vector<std::string>& inputs = {}) const;
 };
 
 /// "When all of `when` hold, all of `require` must": bad combinations as data, so that `check` can
@@ -83,8 +94,24 @@ struct ParamSchema {
 /// For rules: `Param("optimizer") == "sgd"`, `Param("warmup") <= Param("epochs")`.
 struct Param {
   std::string name;
-  explicit Param(std::string field) : name(std::move(field)) {}
+  Condition::Of of = Condition::Of::value;
+  explicit Param(std::string field, Condition::Of what = Condition::Of::value)
+      : name(std::move(field)), of(what) {}
 };
+
+// For the left side of a comparison: `length_of("formats") > 0`, `is_wired("model") == true`.
+inline Param length_of(std::string field) {
+  return Param(std::move(field), Condition::Of::length);
+}
+inline Param is_ascending(std::string field) {
+  return Param(std::move(field), Condition::Of::ascending);
+}
+inline Param is_distinct(std::string field) {
+  return Param(std::move(field), Condition::Of::distinct);
+}
+inline Param is_wired(std::string input) {
+  return Param(std::move(input), Condition::Of::wired);
+}
 
 namespace detail {
 
@@ -190,9 +217,12 @@ inline Value rule_value(double v) {
 template <class T>
 Condition compare(const Param& p, Condition::Op op, const T& v) {
   if constexpr (std::is_same_v<T, Param>) {
-    return {p.name, op, {}, v.name};
+    if (v.of != Condition::Of::value) {
+      throw std::invalid_argument("a rule measures its right side, '" + v.name + "'");
+    }
+    return {p.name, op, {}, v.name, p.of};
   } else {
-    return {p.name, op, rule_value(v), {}};
+    return {p.name, op, rule_value(v), {}, p.of};
   }
 }
 

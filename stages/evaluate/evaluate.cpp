@@ -1,5 +1,6 @@
 // The stage `evaluate`: a model's answers on one split of a dataset, judged. Stage's thread.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "pipeline/stage.hpp"
 #include "plugins/plugin.hpp"
@@ -110,8 +111,7 @@ class EvaluateStage : public Stage {
     const learn::DatasetReader data(*context.input("data"));
     const learn::ModelInfo info = learn::read_model_info(model_dir);
     const std::vector<std::int32_t> classes = learn::fit_labels(info, data.info());
-    learn::SplitView split = data.split(params_.split);
-    if (split.count == 0) throw Error("the split '" + params_.split + "' has no images");
+    learn::SplitView split = chosen_split(data);
     std::vector<std::int32_t> labels(split.labels.begin(), split.labels.end());
     for (std::int32_t& label : labels) label = classes[static_cast<std::size_t>(label)];
     split.labels = labels;
@@ -131,6 +131,19 @@ class EvaluateStage : public Stage {
   }
 
  private:
+  learn::SplitView chosen_split(const learn::DatasetReader& data) const {
+    if (data.has(params_.split) && data.split(params_.split).count > 0) {
+      return data.split(params_.split);
+    }
+    std::vector<std::string> others;
+    for (const std::string name : {"test", "validation", "train"}) {
+      if (data.has(name) && data.split(name).count > 0) others.push_back('"' + name + '"');
+    }
+    throw Error(fmt::format("the dataset has no images in the split '{}'; split may be {}",
+                            params_.split, fmt::join(others, " or ")),
+                ErrorKind::usage);
+  }
+
   void judge(StageContext& context, learn::Model& model, const learn::ModelInfo& info,
              const learn::SplitView& split, EvaluationReport& report) const {
     const learn::Precision precision = learn::parse_precision(context.numerics().precision);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "pipeline/digest.hpp"
 #include "pipeline/stage.hpp"
@@ -59,7 +58,9 @@ struct ExportParams {
             "tolerance", &P::tolerance,
             "Largest difference of two logits that counts as agreement, as a part of the largest "
             "absolute value of the image's logits, or of 1 where that is larger.")
-        .range(0, 1);
+        .range(0, 1)
+        .rule({}, {length_of("formats") > 0}, "there is nothing to export: 'formats' is empty")
+        .rule({}, {is_distinct("formats") == true}, "'formats' = {formats} has one of them twice");
   }
 };
 
@@ -125,7 +126,6 @@ class ExportStage : public Stage {
     CardFacts facts;
   };
 
-  void check_formats() const;
   void measure(Work& work) const;
   SplitFigures judge(const Work& work, const std::string& split, const Judged& model) const;
   Reference make_reference(const Work& work) const;
@@ -167,16 +167,7 @@ std::string signature_text(const learn::ModelInfo& info) {
   return Json{{"inputs", std::move(inputs)}, {"outputs", std::move(outputs)}}.dump();
 }
 
-void ExportStage::check_formats() const {
-  if (params_.formats.empty()) throw Error("there is nothing to export: 'formats' is empty");
-  std::set<std::string> seen;
-  for (const std::string& format : params_.formats) {
-    if (!seen.insert(format).second) throw Error("'formats' has '" + format + "' twice");
-  }
-}
-
 void ExportStage::run(StageContext& context) {
-  check_formats();
   const std::filesystem::path& model_dir = *context.input("model");
   const learn::DatasetReader data(*context.input("data"));
   const learn::ModelInfo info = learn::read_model_info(model_dir);

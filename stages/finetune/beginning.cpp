@@ -78,7 +78,8 @@ learn::Start take_over(const TensorMap& tensors, const learn::Network& network,
       return learn::has_prefix(spec.name, prefix);
     });
     if (!fits) {
-      throw Error("there is nothing to reset: no layer's name begins with '" + prefix + "'");
+      throw Error("there is nothing to reset: no layer's name begins with '" + prefix + "'",
+                  ErrorKind::usage);
     }
   }
   std::set<std::string> known;
@@ -92,11 +93,12 @@ learn::Start take_over(const TensorMap& tensors, const learn::Network& network,
     const auto found = tensors.find(spec.name);
     if (found == tensors.end()) {
       if (spec.counts) continue;  // Older versions of torch did not count batches.
-      throw Error(source + " has no tensor '" + spec.name + "'");
+      throw Error(source + " has no tensor '" + spec.name + "'", ErrorKind::usage);
     }
     if (found->second.shape != spec.shape && !spec.counts) {
       throw Error(source + " has another shape of '" + spec.name +
-                  "' than these images and classes need; 'reset' can name the layer");
+                      "' than these images and classes need; 'reset' can name the layer",
+                  ErrorKind::usage);
     }
     at::Tensor tensor = to_tensor(found->second);
     if (spec.counts && tensor.numel() == 1) tensor = tensor.reshape({});  // Some write it as [1].
@@ -112,7 +114,7 @@ learn::Start take_over(const TensorMap& tensors, const learn::Network& network,
   }
   for (const auto& [name, bytes] : tensors) {
     if (!known.contains(name)) {
-      throw Error(source + " has a tensor '" + name + "' that the network lacks");
+      throw Error(source + " has a tensor '" + name + "' that the network lacks", ErrorKind::usage);
     }
   }
   return start;

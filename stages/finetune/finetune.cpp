@@ -60,7 +60,6 @@ class FinetuneStage : public Stage {
 
   void run(StageContext& context) override {
     const std::filesystem::path* model_dir = context.input("model");
-    require_one_source(model_dir != nullptr);
     const learn::DatasetReader reader(*context.input("data"));
     RegroupedData data{learn::training_data(reader), {}, {}};
     const Groups groups = with_dataset_names(params_.groups, data.data.info.classes);
@@ -85,24 +84,12 @@ class FinetuneStage : public Stage {
   }
 
  private:
-  void require_one_source(bool model) const {
-    if (model && !params_.weights.empty()) {
-      throw Error(
-          "fine-tuning begins from one model: give either the input 'model' or the parameter "
-          "'weights', not both");
-    }
-    if (!model && params_.weights.empty()) {
-      throw Error(
-          "fine-tuning needs a model to begin from: wire the input 'model' (inputs.model = "
-          "\"train.model\" or \"run:latest/train.model\") or give a file as 'weights'");
-    }
-  }
-
   /// The model knows images only as they looked in its training: its own mean and std hold.
   void adapt_to_model(const learn::ModelInfo& model, learn::TrainOptions& options,
                       learn::DatasetInfo& data) const {
     if (params_.architecture != "auto" && params_.architecture != model.architecture) {
-      throw Error("the model is a " + model.architecture + ", not a " + params_.architecture);
+      throw Error("the model is a " + model.architecture + ", not a " + params_.architecture,
+                  ErrorKind::usage);
     }
     options.architecture = model.architecture;
     learn::ModelInfo same_classes = model;

@@ -27,7 +27,13 @@ Schema<FinetuneParams> FinetuneParams::schema() {
              "Layers, by the beginning of their names, that stay as they are; [\"auto\"] = all but "
              "the last linear ones.")
       .field("reset", &P::reset, "Layers that begin anew; [\"auto\"] = the last linear ones.")
-      .part(&P::recipe, RecipeParams::schema());
+      .part(&P::recipe, RecipeParams::schema())
+      .rule({is_wired("model") == true}, {Param("weights") == ""},
+            "fine-tuning begins from one model: give either the input 'model' or the parameter "
+            "'weights', not both")
+      .rule({is_wired("model") == false}, {Param("weights") != ""},
+            "fine-tuning needs a model to begin from: wire the input 'model' (inputs.model = "
+            "\"train.model\" or \"run:latest/train.model\") or give a file as 'weights'");
 }
 
 }  // namespace cifarpipe

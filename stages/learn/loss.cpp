@@ -108,12 +108,17 @@ Loss::Loss(LossOptions options, const SplitView& train, const DatasetInfo& info,
   if (options_.balance_classes) weights = balanced(train, classes);
   if (weights.empty()) return;
   if (weights.size() != classes) {
-    throw Error("class_weights has " + std::to_string(weights.size()) + " numbers, but there are " +
-                std::to_string(classes) + " classes");
+    throw Error("class_weights has " + std::to_string(weights.size()) +
+                    (weights.size() == 1 ? " number" : " numbers") + ", but there " +
+                    (classes == 1 ? "is " : "are ") + std::to_string(classes) +
+                    (classes == 1 ? " class" : " classes"),
+                ErrorKind::usage);
   }
   double sum = 0;
   for (const auto label : train.labels) sum += weights[static_cast<std::size_t>(label)];
-  if (!(sum > 0)) throw Error("class_weights leaves no image of the training split any weight");
+  if (!(sum > 0)) {
+    throw Error("class_weights leaves no image of the training split any weight", ErrorKind::usage);
+  }
   std::vector<float> scaled;
   for (const double weight : weights) {
     scaled.push_back(static_cast<float>(weight * static_cast<double>(train.count) / sum));

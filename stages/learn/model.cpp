@@ -75,7 +75,8 @@ void Model::freeze(std::span<const std::string> prefixes) {
       if (has_prefix(network_.nodes[n].name, prefix)) tensors_[n].frozen = fits = true;
     }
     if (!fits)
-      throw Error("there is nothing to freeze: no layer's name begins with '" + prefix + "'");
+      throw Error("there is nothing to freeze: no layer's name begins with '" + prefix + "'",
+                  ErrorKind::usage);
   }
 }
 

@@ -115,9 +115,11 @@ NetworkBuilder::NetworkBuilder(std::string architecture, const ModelShape& shape
 int NetworkBuilder::push(Node node) {
   if (node.channels < 1 || node.height < 1 || node.width < 1) {
     throw Error("images of " + std::to_string(network_.input_height) + "x" +
-                std::to_string(network_.input_width) + " are too small for " + architecture_ +
-                ": nothing of them is left at its " + std::string(op_name(node.op)) +
-                (node.name.empty() ? "" : " '" + node.name + "'"));
+                    std::to_string(network_.input_width) + " (height x width) are too small for " +
+                    architecture_ + ": nothing of them is left at its " +
+                    std::string(op_name(node.op)) +
+                    (node.name.empty() ? "" : " '" + node.name + "'"),
+                ErrorKind::usage);
   }
   network_.nodes.push_back(std::move(node));
   return static_cast<int>(network_.nodes.size()) - 1;

@@ -87,7 +87,8 @@ Trainer::Trainer(const TrainOptions& options, TrainingData data, TrainingHost& h
   begin_from(start);
   model_->freeze(options.freeze);
   if (model_->trained().empty()) {
-    throw Error("nothing is left to learn: 'freeze' keeps every layer as it begins");
+    throw Error("nothing is left to learn: 'freeze' keeps every layer as it begins",
+                ErrorKind::usage);
   }
   model_->move_to(options.device);
   optimizer_ = std::make_unique<Optimizer>(options.optimizer, model_->trained());
@@ -104,16 +105,19 @@ void Trainer::check_options() const {
   if (options_.patience > 0 && !data_.validation) {
     throw Error(
         "patience needs a validation split to see what is better: give the preprocess "
-        "stage a 'validation' share");
+        "stage a 'validation' share",
+        ErrorKind::usage);
   }
   const Augmentation& a = options_.augmentation;
   if (a.cutout > std::min(data_.info.height, data_.info.width)) {
-    throw Error("cutout = " + std::to_string(a.cutout) + " is larger than the images");
+    throw Error("cutout = " + std::to_string(a.cutout) + " is larger than the images",
+                ErrorKind::usage);
   }
   const bool colour = a.brightness > 0 || a.contrast > 0 || a.saturation > 0;
   if (colour && data_.info.channels != 1 && data_.info.channels != 3) {
     throw Error("brightness, contrast and saturation are for images of 1 or 3 channels, not " +
-                std::to_string(data_.info.channels));
+                    std::to_string(data_.info.channels),
+                ErrorKind::usage);
   }
 }
 
@@ -355,8 +359,8 @@ void Trainer::finish_epoch() {
   state_.batch = state_.correct = state_.images = 0;
   state_.loss_sum = state_.seconds = 0;
   if (finished() && epoch < options_.epochs) {
-    host_.info(
-        text("stopped early: no better validation accuracy for %d epochs", options_.patience));
+    host_.info(text("stopped early: no better validation accuracy for %d epoch%s",
+                    options_.patience, options_.patience == 1 ? "" : "s"));
   }
   if (epoch % options_.checkpoint_every == 0 || finished()) {
     host_.save_checkpoint([this](const auto& dir) { save(dir); });

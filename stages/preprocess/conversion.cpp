@@ -27,7 +27,8 @@ int channels_for(const PreprocessParams& params, const SourceInfo& info) {
 std::string shape_text(const ImageShape& shape) {
   const bool usual = shape.width == 32 && shape.height == 32 && shape.channels == 3;
   if (usual) return "";
-  return fmt::format(", {} x {} pixels{}", shape.width, shape.height,
+  return fmt::format(", {} x {} pixels{}{}", shape.height, shape.width,
+                     shape.height == shape.width ? "" : " (height x width)",
                      shape.channels == 1 ? ", grey" : "");
 }
 
@@ -66,11 +67,6 @@ void Conversion::run() {
 /// `size`, or that of the first image.
 ImageShape Conversion::chosen_shape() const {
   const int channels = channels_for(params_, source_->info());
-  if (params_.size.size() > 2) {
-    throw Error(
-        fmt::format("size has {} numbers: [side] or [height, width] is meant", params_.size.size()),
-        ErrorKind::usage);
-  }
   if (!params_.size.empty()) {
     return {static_cast<int>(params_.size.back()), static_cast<int>(params_.size.front()),
             channels};
@@ -126,7 +122,8 @@ void Conversion::normalisation_can_be_met() const {
   if (params_.normalization == "reference" && channels != kReferenceMean.size()) {
     throw Error(
         "normalization = \"reference\" has numbers for red, green and blue, but these images are "
-        "grey: set normalization = \"computed\", or \"given\" with one number for mean and std");
+        "grey: set normalization = \"computed\", or \"given\" with one number for mean and std",
+        ErrorKind::usage);
   }
 }
 

@@ -63,6 +63,7 @@ Schema<PreprocessParams> PreprocessParams::schema() {
              "near-duplicates; 0 = equal hashes, -1 = no search.")
       .range(-1, kHashBits)
       .unit("bits")
+      .rule({}, {length_of("size") <= 2}, "size = {size} is neither [side] nor [height, width]")
       .rule({Param("normalization") == "given"},
             {is_empty_list("mean", false), is_empty_list("std", false)},
             "normalization = \"given\" needs mean and std, a number for each channel")

@@ -1,7 +1,5 @@
 #include "stages/recipe/recipe_params.hpp"
 
-#include <algorithm>
-
 #include "stages/recipe/compute_device.hpp"
 
 namespace cifarpipe {
@@ -64,6 +62,8 @@ void add_schedule(Schema<P>& schema) {
       .field("lr_gamma", &P::lr_gamma, "step, multi_step: what the rate is multiplied by.")
       .range(1e-6, 1)
       .field("milestones", &P::milestones, "multi_step: after how many epochs it changes.")
+      .range(1, 10000)
+      .unit("epochs")
       .field("warmup", &P::warmup, "Epochs in which the rate first rises, step by step.")
       .range(0, 10000)
       .unit("epochs")
@@ -76,6 +76,11 @@ void add_schedule(Schema<P>& schema) {
             "= {epochs}")
       .rule({Param("schedule") == "one_cycle"}, {Param("warmup") > 0.0},
             "one_cycle rises before it falls: set warmup, the epochs of its rise")
+      .rule({length_of("milestones") > 0}, {Param("schedule") == "multi_step"},
+            "milestones are for schedule = \"multi_step\", not {schedule}")
+      .rule({Param("schedule") == "multi_step"}, {length_of("milestones") > 0},
+            "schedule = \"multi_step\" needs milestones: the epochs after which the rate changes")
+      .rule({}, {is_ascending("milestones") == true}, "milestones = {milestones} must ascend")
       .rule({Param("lr_end") > 0.0},
             {Param("schedule") != "constant", Param("schedule") != "step",
              Param("schedule") != "multi_step"},
@@ -91,6 +96,7 @@ void add_loss(Schema<P>& schema) {
       .field("class_weights", &P::class_weights,
              "Weight of each class in the loss, in the dataset's order; their mean over the "
              "images is made 1.")
+      .range(0, 1e9)
       .field("balance_classes", &P::balance_classes,
              "Weights inverse to how often a class occurs, instead of class_weights.")
       .field("mixup", &P::mixup,
@@ -99,7 +105,9 @@ void add_loss(Schema<P>& schema) {
       .field("cutmix", &P::cutmix,
              "Paste a box of one image into another: the parameter of the Beta distribution; 0 = "
              "off. With mixup on too, each batch gets one of them.")
-      .range(0, 100);
+      .range(0, 100)
+      .rule({Param("balance_classes") == true}, {length_of("class_weights") == 0},
+            "give class_weights or balance_classes, not both");
 }
 
 void add_augmentation(Schema<P>& schema) {
@@ -169,29 +177,6 @@ void add_computing(Schema<P>& schema) {
       .unit("images");
 }
 
-/// What the schema's rules cannot say: they do not look into arrays.
-void check_arrays(const RecipeParams& p) {
-  if (!p.milestones.empty() && p.schedule != "multi_step") {
-    throw Error("milestones are for schedule = \"multi_step\", not \"" + p.schedule + "\"");
-  }
-  if (p.milestones.empty() && p.schedule == "multi_step") {
-    throw Error(
-        "schedule = \"multi_step\" needs milestones: the epochs after which the rate changes");
-  }
-  if (!p.milestones.empty() && p.milestones.front() < 1) {
-    throw Error("milestones count epochs from 1");
-  }
-  if (!std::is_sorted(p.milestones.begin(), p.milestones.end())) {
-    throw Error("milestones must ascend");
-  }
-  if (!p.class_weights.empty() && p.balance_classes) {
-    throw Error("give class_weights or balance_classes, not both");
-  }
-  for (const double weight : p.class_weights) {
-    if (!(weight >= 0)) throw Error("class_weights must not be below 0");
-  }
-}
-
 }  // namespace
 
 Schema<RecipeParams> RecipeParams::schema() {
@@ -204,7 +189,6 @@ Schema<RecipeParams> RecipeParams::schema() {
 }
 
 learn::TrainOptions RecipeParams::options(const StageContext& context) const {
-  check_arrays(*this);
   learn::TrainOptions o;
   o.epochs = epochs;
   o.batch_size = batch_size;

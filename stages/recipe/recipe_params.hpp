@@ -65,8 +65,7 @@ struct RecipeParams {
   int mistakes = kDefault.mistakes;
 
   static Schema<RecipeParams> schema();
-  /// All but the architecture and what is frozen. Throws an Error for combinations of arrays that
-  /// mean nothing, which rules of a schema cannot see.
+  /// All but the architecture and what is frozen.
   learn::TrainOptions options(const StageContext& context) const;
 };
 

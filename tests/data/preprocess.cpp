@@ -206,12 +206,14 @@ BOOST_AUTO_TEST_CASE(normalisation) {
 
 BOOST_AUTO_TEST_CASE(rules_are_data) {
   const ParamSchema schema = PreprocessParams::schema().info();
-  const auto broken = [&](const std::string& normalization, std::vector<double> numbers) {
+  const auto broken = [&](const std::string& normalization, std::vector<double> numbers,
+                          std::vector<std::int64_t> size = {}) {
     ParamValues values;
     for (const FieldInfo& field : schema.fields)
       values.emplace_back(field.name, field.default_value);
     for (auto& [name, value] : values) {
       if (name == "normalization") value = normalization;
+      if (name == "size") value = size;
       if (name == "mean" || name == "std") value = numbers;
     }
     int count = 0;
@@ -228,6 +230,8 @@ BOOST_AUTO_TEST_CASE(rules_are_data) {
   BOOST_CHECK_EQUAL(broken("given", {1, 1, 1}), 0);
   BOOST_CHECK_EQUAL(broken("given", {}), 1);
   BOOST_CHECK_EQUAL(broken("computed", {1, 1, 1}), 1);
+  BOOST_CHECK_EQUAL(broken("reference", {}, {20, 44}), 0);
+  BOOST_CHECK_EQUAL(broken("reference", {}, {32, 32, 3}), 1);
 }
 
 BOOST_AUTO_TEST_CASE(wrong_records) {

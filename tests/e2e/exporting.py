@@ -161,9 +161,12 @@ Round = ["disc", "ring", "crescent", "heart"]
         error = self.fails(EXPORT, "--set", "export.tolerance=0")
         self.assertRegex(error, r"model\.(onnx|pt) does not agree with the checkpoint: its logits "
                                 r"differ by .* for image \d+ of the split test")
-        self.assertIn("has 'onnx' twice",
-                      self.fails(EXPORT, "--set", 'export.formats=["onnx", "onnx"]'))
-        self.assertIn("'formats' is empty", self.fails(EXPORT, "--set", "export.formats=[]"))
+
+    def test_wrong_formats_are_told_before_anything_runs(self):
+        for formats, sentence in (("[]", "there is nothing to export: 'formats' is empty"),
+                                  ('["onnx", "onnx"]', "has one of them twice")):
+            told = self.store.run("check", self.file, "--set", f"export.formats={formats}", expect=2)
+            self.assertIn(sentence, told.err)
 
     def test_what_8_bits_lose_is_told_and_limited(self):
         # Classes of different brightness: calibrated on black images alone, two of them look alike.

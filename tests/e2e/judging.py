@@ -45,10 +45,14 @@ class Judging(unittest.TestCase):
         key = self.stages[stage]["key"]
         return self.store.runs / "store" / key[:2] / key / port
 
-    def fails(self, text, *arguments):
+    def fails(self, text, *arguments, code=1):
         result = self.store.run("run", self.store.write("wrong.toml", text), *arguments)
-        self.assertEqual(result.code, 1, result)
+        self.assertEqual(result.code, code, result)
         return result.err
+
+    def unfit(self, text, *arguments):
+        """A parameter is wrong, in a way that only the stage can see."""
+        return self.fails(text, *arguments, code=2)
 
     def test_a_report_holds_figures_tables_and_pictures(self):
         report = self.folder("test", "report")
@@ -113,16 +117,19 @@ class Judging(unittest.TestCase):
         self.assertIn("twins.csv has neither a column 'TestID'", wrong.err)
 
     def test_a_model_that_is_not_finite_is_neither_judged_nor_taken_further(self):
-        broken = ("train.architecture=linear", "train.optimizer=sgd", "train.lr=100",
-                  "train.weight_decay=10", "train.batch_size=1")
-        arguments = [part for setting in broken for part in ("--set", setting)]
-        self.assertIn("no longer finite", self.fails(FINETUNE, *arguments))
-        arguments += ["--set", "train.on_nan=warn"]
-        self.assertIn("the model's weights hold values that are not finite, the first of them in "
-                      "'fc.weight'", self.fails(FINETUNE, "--until", "test", *arguments))
-        self.assertIn("the model holds values that are not finite in 'fc.weight'",
-                      self.fails(FINETUNE.replace(GROUPS, ""), "--until", "finetune", *arguments,
-                                 "--set", "finetune.reset=[]"))
+        arguments = [part for setting in (
+            "train.architecture=linear", "train.optimizer=sgd", "train.lr=100",
+            "train.weight_decay=10", "train.batch_size=1") for part in ("--set", setting)]
+        with Store() as store:  # No other test shall take its model for the latest.
+            def fails(*more):
+                file = store.write("broken.toml", FINETUNE.replace(GROUPS, ""))
+                return store.run("run", file, *arguments, *more, expect=1).err
+            self.assertIn("no longer finite", fails())
+            arguments += ["--set", "train.on_nan=warn", "--set", "finetune.reset=[]"]
+            self.assertIn("the model's weights hold values that are not finite, the first of them "
+                          "in 'fc.weight'", fails("--until", "test"))
+            self.assertIn("the model holds values that are not finite in 'fc.weight'",
+                          fails("--until", "finetune"))
 
     def test_a_damaged_file_of_weights_is_one_sentence(self):
         weights = self.store.dir / "weights.pth"
@@ -143,20 +150,24 @@ params.formats = ["pth"]
                          "weights.pth: is damaged: the checksum of 'model/data/[0-9]+' in it is wrong")
 
     def test_wrong_uses_are_one_sentence(self):
-        self.assertIn("needs a model to begin from", self.fails(UNWIRED))
+        check = ("check", self.store.write("unwired.toml", UNWIRED))
+        self.assertIn("needs a model to begin from", self.store.run(*check, expect=2).err)
         evil = self.store.write("evil.pth", "")
         (self.store.dir / "evil.pth").write_bytes(b"\x80\x02cos\nsystem\n(X\x04\0\0\0truetR.")
         both = ("--set", f"finetune.weights={evil}")
-        self.assertIn("not both", self.fails(FINETUNE, *both))
+        self.assertIn("not both", self.store.run("check", self.file, *both, expect=2).err)
+        self.store.run(*check, *both, expect=0)
+        wrong = self.store.write("typo.toml", FINETUNE.replace('"train.model"', '"trian.model"'))
+        self.assertNotIn("to begin from", self.store.run("check", wrong, expect=2).err)
         self.assertIn("asks for 'os.system'", self.fails(UNWIRED, *both))
-        self.assertIn("in no group: 'star'", self.fails(FINETUNE.replace('"star", ', "")))
-        self.assertIn("did you mean 'star'", self.fails(FINETUNE.replace('"star"', '"stra"')))
-        self.assertIn("in two groups", self.fails(FINETUNE.replace('"star"', '"star", "ring"')))
-        self.assertIn("nothing to freeze", self.fails(FINETUNE, "--set", 'finetune.freeze=["x"]'))
-        self.assertIn("nothing to reset", self.fails(FINETUNE, "--set", 'finetune.reset=["x"]'))
-        self.assertIn("another shape of 'fc2", self.fails(FINETUNE, "--set", "finetune.reset=[]"))
+        self.assertIn("in no group: 'star'", self.unfit(FINETUNE.replace('"star", ', "")))
+        self.assertIn("did you mean 'star'", self.unfit(FINETUNE.replace('"star"', '"stra"')))
+        self.assertIn("in two groups", self.unfit(FINETUNE.replace('"star"', '"star", "ring"')))
+        self.assertIn("nothing to freeze", self.unfit(FINETUNE, "--set", 'finetune.freeze=["x"]'))
+        self.assertIn("nothing to reset", self.unfit(FINETUNE, "--set", 'finetune.reset=["x"]'))
+        self.assertIn("another shape of 'fc2", self.unfit(FINETUNE, "--set", "finetune.reset=[]"))
         self.assertIn("is a cifar10net, not a resnet9",
-                      self.fails(FINETUNE, "--set", "finetune.architecture=resnet9"))
+                      self.unfit(FINETUNE, "--set", "finetune.architecture=resnet9"))
 
 
 if __name__ == "__main__":

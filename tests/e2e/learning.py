@@ -24,21 +24,30 @@ BAD = [
      "alternate_flip flips every image in each second epoch: leave flip = 0.2 out"),
     (["train.precision=fp16", "train.device=cpu"],
      'precision = "fp16" is for GPUs; a processor is quicker and safer in bf16'),
-    (["train.device=gpu"],
-     '\'device\' = "gpu" is not one of "auto", "cpu", "cuda", "cuda:N"'),
-]
-# What only the stage can see, because it depends on arrays or on the data.
-FAILING = [
     (["train.schedule=multi_step"],
      'schedule = "multi_step" needs milestones: the epochs after which the rate changes'),
     (["train.milestones=[1]"], 'milestones are for schedule = "multi_step", not "step"'),
-    (["train.class_weights=[1, 2]"], "class_weights has 2 numbers, but there are 10 classes"),
+    (["train.milestones=[3, 1]", "train.schedule=multi_step"], "milestones = [3, 1] must ascend"),
+    (["train.milestones=[0]", "train.schedule=multi_step"],
+     "value 1 of 'milestones' = 0 is outside [1, 10000]"),
     (["train.balance_classes=true", "train.class_weights=[1]"],
      "give class_weights or balance_classes, not both"),
+    (["train.balance_classes=true", "train.class_weights=[-1]"],
+     "value 1 of 'class_weights' = -1 is outside [0, "),
+    (["data.size=[1, 2, 3]"], "size = [1, 2, 3] is neither [side] nor [height, width]"),
+    (["train.device=gpu"],
+     '\'device\' = "gpu" is not one of "auto", "cpu", "cuda", "cuda:N"'),
+]
+# What only the stage can see, because it depends on the data.
+FAILING = [
+    (["train.class_weights=[1, 2]"], "class_weights has 2 numbers, but there are 10 classes"),
     (["train.cutout=40"], "cutout = 40 is larger than the images"),
     (["data.validation=0", "train.patience=1"],
      "patience needs a validation split to see what is better"),
     (['train.freeze=["conv9"]'], "no layer's name begins with 'conv9'"),
+    (["data.size=[20, 44]"], "multiples of 8, not 20x44 (height x width)"),
+    (["test.split=validation", "data.validation=0"],
+     "no images in the split 'validation'; split may be \"test\" or \"train\""),
 ]
 
 
@@ -68,8 +77,13 @@ class Learning(unittest.TestCase):
     def test_what_only_the_stage_sees_is_told_when_it_runs(self):
         for settings, sentence in FAILING:
             result = self.run_tiny(*settings)
-            self.assertEqual(result.code, 1, f"{settings}: {result}")
+            self.assertEqual(result.code, 2, f"{settings}: {result}")
             self.assertIn(sentence, result.err)
+            self.assertNotIn("to go on", result.err)  # The same command would end alike.
+
+    def test_height_comes_before_width(self):
+        told = self.run_tiny("data.size=[20, 44]", "train.architecture=linear")
+        self.assertIn("20 x 44 pixels (height x width)", told.err)
 
     def test_each_epoch_shows_its_mistakes(self):
         self.assertEqual(self.run_tiny("data.validation=0.25").code, 0)

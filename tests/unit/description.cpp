@@ -48,7 +48,10 @@ StageDescription everything() {
   full.keywords = {"cifar10", "synthetic"};
   d.params.rules = {
       {{Param("p3") == "sgd", Param("p1") < 1}, {Param("p2") >= Param("p1")}, "{p2}!"},
-      {{}, {Param("p0") != true, Param("p2") > 1.0, Param("p2") <= 0.1}, "no"}};
+      {{}, {Param("p0") != true, Param("p2") > 1.0, Param("p2") <= 0.1}, "no"},
+      {{is_wired("model") == false, length_of("p5") > Param("p1")},
+       {is_ascending("p6") == true, is_distinct("p7") == true},
+       "measured"}};
   d.inputs = {{"data", "dataset/images", "In.", false},
               {"model", "model/classifier", "Also.", true}};
   d.outputs = {{"out", "model/classifier", "Out.", false}};
@@ -90,13 +93,14 @@ BOOST_AUTO_TEST_CASE(comes_back_exactly) {
     BOOST_TEST(a.keywords == b.keywords, boost::test_tools::per_element());
   }
   BOOST_TEST(std::signbit(std::get<std::vector<double>>(after.params.fields[6].default_value)[0]));
-  BOOST_REQUIRE(after.params.rules.size() == 2u);
-  for (std::size_t i = 0; i < 2; ++i) {
+  BOOST_REQUIRE(after.params.rules.size() == 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
     const auto same = [](const std::vector<Condition>& x, const std::vector<Condition>& y) {
       BOOST_REQUIRE(x.size() == y.size());
       for (std::size_t k = 0; k < x.size(); ++k) {
         BOOST_TEST(x[k].field == y[k].field);
         BOOST_TEST((x[k].op == y[k].op));
+        BOOST_TEST((x[k].of == y[k].of));
         BOOST_TEST(x[k].other_field == y[k].other_field);
         BOOST_TEST((x[k].constant == y[k].constant));
       }
@@ -178,6 +182,12 @@ BOOST_AUTO_TEST_CASE(problems) {
   BOOST_TEST(only([](auto& s) {
                s.params.rules = {{{}, {Param("rl") > 1}, "m"}};
              }) == "a rule speaks of 'rl', which is no parameter");
+  BOOST_TEST(only([](auto& s) {
+               s.params.rules = {{{}, {length_of("lr") > 1}, "m"}};
+             }) == "a rule measures 'lr', which is no array");
+  BOOST_TEST(only([](auto& s) {
+               s.params.rules = {{{}, {is_wired("lr") == true}, "m"}};
+             }) == "a rule speaks of 'lr', which is no input");
   BOOST_TEST(only([](auto& s) {
                s.outputs = {{"out", "images", "", false}};
              }) == "the type of output 'out' must be family/kind, not 'images'");

@@ -85,7 +85,12 @@ struct Data {
         .field("classes", &Data::classes, "Names.")
         .field("extra", &Data::extra, "More folders.")
         .field("groups", &Data::groups, "Classes made of classes.")
-        .field("list", &Data::list, "A CSV file.");
+        .field("list", &Data::list, "A CSV file.")
+        .rule({length_of("sizes") == 2}, {is_ascending("sizes") == true},
+              "'sizes' = {sizes} must ascend")
+        .rule({}, {is_distinct("classes") == true}, "'classes' = {classes} has a name twice")
+        .rule({length_of("flags") > 0}, {length_of("flags") == 2},
+              "'flags' = {flags} must be two switches");
   }
 };
 
@@ -113,6 +118,8 @@ struct Train {
         .field("augment", &Train::augment, "Crop and flip.")
         .field("old_batch", &Train::old_batch, "Batch size.")
         .deprecated("use 'batch_size'")
+        .rule({Param("momentum") == 1.0}, {is_wired("init") == true},
+              "with 'momentum' = {momentum} the input 'init' must say what to begin from")
         .rule({}, {Param("warmup") <= Param("epochs")},
               "'warmup' = {warmup} is longer than 'epochs' = {epochs}")
         .rule({Param("optimizer") == "adam"}, {Param("momentum") == 0.0},

@@ -148,6 +148,36 @@ BOOST_AUTO_TEST_CASE(conditions_compare_numbers_as_numbers_and_the_rest_for_equa
   BOOST_TEST((p("a") == p("a")).holds(v));
 }
 
+BOOST_AUTO_TEST_CASE(conditions_measure_arrays_and_look_at_inputs) {
+  const ParamValues v = values({{"up", std::vector<std::int64_t>{1, 3, 3}},
+                                {"down", std::vector<double>{2, 1}},
+                                {"names", std::vector<std::string>{"a", "b", "a"}},
+                                {"none", std::vector<std::string>{}},
+                                {"flags", std::vector<bool>{true, false}},
+                                {"groups", Groups{{"g", {}}}},
+                                {"three", std::int64_t{3}},
+                                {"text", std::string("aa")}});
+  BOOST_TEST((length_of("up") == 3).holds(v));
+  BOOST_TEST((length_of("up") == Param("three")).holds(v));
+  BOOST_TEST((length_of("names") > 2).holds(v));
+  BOOST_TEST((length_of("none") == 0).holds(v));
+  BOOST_TEST((length_of("groups") == 1).holds(v));
+  BOOST_TEST(!(length_of("none") > 0).holds(v));
+  BOOST_TEST((is_ascending("up") == true).holds(v));
+  BOOST_TEST((is_ascending("down") == false).holds(v));
+  BOOST_TEST((is_distinct("down") == true).holds(v));
+  BOOST_TEST((is_distinct("flags") == true).holds(v));
+  BOOST_TEST((is_distinct("names") == false).holds(v));
+  BOOST_TEST((is_distinct("up") == false).holds(v));
+  BOOST_TEST((is_wired("model") == true).holds(v, {"data", "model"}));
+  BOOST_TEST((is_wired("model") == false).holds(v, {"data"}));
+  // What has no such measure fulfils nothing.
+  BOOST_TEST(!(length_of("text") == 2).holds(v));
+  BOOST_TEST(!(is_ascending("names") == true).holds(v));
+  BOOST_TEST(!(is_ascending("names") == false).holds(v));
+  BOOST_TEST(!(is_distinct("three") == true).holds(v));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace cifarpipe

@@ -6,7 +6,9 @@ namespace cifarpipe::learn {
 Network make_cifar10net(const ModelShape& shape) {
   if (shape.height % 8 != 0 || shape.width % 8 != 0 || shape.height < 8 || shape.width < 8) {
     throw Error("cifar10net takes images whose sides are multiples of 8, not " +
-                std::to_string(shape.height) + "x" + std::to_string(shape.width));
+                    std::to_string(shape.height) + "x" + std::to_string(shape.width) +
+                    " (height x width)",
+                ErrorKind::usage);
   }
   NetworkBuilder net("cifar10net", shape);
   int x = net.input();
