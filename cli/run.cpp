@@ -183,9 +183,8 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
     }
   }
   // A parameter that is wrong is wrong again.
-  const bool mistaken = exit_code == static_cast<int>(ErrorKind::usage);
-  fmt::print(stderr, "to go on{}: {}\n", mistaken ? ", with that mended" : "",
-             again(program, book.secrets()));
+  if (exit_code == static_cast<int>(ErrorKind::usage)) return;
+  fmt::print(stderr, "to go on: {}\n", again(program, book.secrets()));
 }
 
 /// The recorded results of a run that was finished before, as if its stages had just been looked

@@ -168,10 +168,10 @@ class Sources(unittest.TestCase):
                 ("data.test=0.2", "but the data has one: leave test out"),
                 ("data.validation=0.01", "validation = 0.01 of 24 training images is none"),
                 ("data.labels=coarse", "but these files are folders of images"),
-                ("data.size=[32,32,3]", "size has 3 numbers")):
+                ("data.size=[32,32,3]", "is neither [side] nor [height, width]")):
             result = self.store.run("run", file, "--set", setting, expect=2)
             self.assertIn(said, result.err)
-            self.assertNotIn("to go on:", result.err)
+            self.assertNotIn("to go on", result.err)
 
 
 if __name__ == "__main__":
