@@ -42,7 +42,10 @@ def need_mlflow():
 
 
 def version():
-    found = next((HOME / "lib").glob("python3*/site-packages/mlflow-*.dist-info"))
+    """(3, 17); nothing where there is no MLflow, which need_mlflow tells later."""
+    found = next((HOME / "lib").glob("python3*/site-packages/mlflow-*.dist-info"), None)
+    if found is None:
+        return ()
     return tuple(int(n) for n in found.name.removeprefix("mlflow-").split(".")[:2])
 
 
