@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "stages/learn/counted.hpp"
+
 namespace cifarpipe::learn {
 namespace {
 
@@ -96,7 +98,7 @@ std::vector<std::int32_t> fit_labels(const ModelInfo& model, const DatasetInfo& 
   if (model.height != data.height || model.width != data.width || model.channels != data.channels) {
     throw Error("the model takes images of " +
                 size_text(model.height, model.width, model.channels) + ", the dataset's are " +
-                size_text(data.height, data.width, data.channels));
+                size_text(data.height, data.width, data.channels) + " (height x width x channels)");
   }
   std::vector<std::int32_t> labels(data.classes.size());
   std::iota(labels.begin(), labels.end(), 0);
@@ -106,8 +108,9 @@ std::vector<std::int32_t> fit_labels(const ModelInfo& model, const DatasetInfo& 
     return labels;
   }
   if (model.classes.size() != data.classes.size()) {
-    throw Error("the model knows " + std::to_string(model.classes.size()) +
-                " classes, the dataset has " + std::to_string(data.classes.size()));
+    throw Error("the model knows " +
+                counted(static_cast<std::int64_t>(model.classes.size()), "class") +
+                ", the dataset has " + std::to_string(data.classes.size()));
   }
   for (std::size_t i = 0; i < model.classes.size(); ++i) {
     if (model.classes[i] != data.classes[i]) {

@@ -58,10 +58,11 @@ void read_images(const ImageSource& source, const std::vector<Item>& items, cons
         if (first.empty()) first = source.name_of(item.split, item.image);
         if (image.width != shape.width || image.height != shape.height) {
           throw Error(
-              fmt::format("{} has {} x {} pixels and {} has {} x {}: set size, such as size = "
-                          "[32] or size = [height, width], to bring all images to one size",
-                          first, shape.width, shape.height, source.name_of(item.split, item.image),
-                          image.width, image.height),
+              fmt::format(
+                  "{} has {} x {} pixels (height x width) and {} has {} x {}: set size, such "
+                  "as size = [32] or size = [height, width], to bring all images to one size",
+                  first, shape.height, shape.width, source.name_of(item.split, item.image),
+                  image.height, image.width),
               ErrorKind::usage);
         }
         take(item, std::move(read));

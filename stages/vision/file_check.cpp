@@ -175,8 +175,8 @@ FileFacts check_file(Bytes file) {
   if (is_tiff(file)) facts = check_tiff(file);
   // Divided, because the product of two sides of 32 bits has more than 64.
   if (facts.width > 0 && facts.height > kMaximumPixels / facts.width) {
-    throw BadImage(fmt::format("claims {} x {} pixels; the limit is {} million", facts.width,
-                               facts.height, kMaximumPixels / 1'000'000));
+    throw BadImage(fmt::format("claims {} x {} pixels (height x width); the limit is {} million",
+                               facts.height, facts.width, kMaximumPixels / 1'000'000));
   }
   return facts;
 }

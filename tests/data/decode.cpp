@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(damaged_and_foreign) {
 
 BOOST_AUTO_TEST_CASE(bombs_do_not_go_off) {
   BOOST_CHECK_EQUAL(failure(png_header(60000, 60000)),
-                    "claims 60000 x 60000 pixels; the limit is 150 million");
+                    "claims 60000 x 60000 pixels (height x width); the limit is 150 million");
   BOOST_CHECK(!failure(png_header(0xffffffff, 0xffffffff)).empty());
   BOOST_CHECK(!failure(png_header(100, 100)).empty());  // Without pixels.
   Bytes jpeg = encoded(".jpg", quarters(1, 2, 3, 4));

@@ -233,9 +233,10 @@ BOOST_AUTO_TEST_CASE(sizes) {
   PreprocessJob job;
   write_small(job);
   job.add_image("set/train/b/2.png", 50, 16, 8);
-  check_contains(job.failure(),
-                 "set/train/a/deep/x.png has 8 x 8 pixels and set/train/b/2.png has 16 x 8: set "
-                 "size");
+  check_contains(
+      job.failure(),
+      "set/train/a/deep/x.png has 8 x 8 pixels (height x width) and set/train/b/2.png has "
+      "8 x 16: set size");
   PreprocessJob resized;
   write_small(resized);
   resized.add_image("set/train/b/2.png", 50, 16, 8);

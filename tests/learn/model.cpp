@@ -127,8 +127,9 @@ BOOST_AUTO_TEST_CASE(model_json_and_what_fits_it) {
 
   DatasetInfo larger = data;
   larger.height = 16;
-  expect_error([&] { require_fit(read, larger); },
-               "the model takes images of 8x8x3, the dataset's are 16x8x3");
+  expect_error(
+      [&] { require_fit(read, larger); },
+      "the model takes images of 8x8x3, the dataset's are 16x8x3 (height x width x channels)");
   DatasetInfo fewer = data;
   fewer.classes.pop_back();
   expect_error([&] { require_fit(read, fewer); }, "knows 4 classes, the dataset has 3");
