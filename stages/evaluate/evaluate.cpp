@@ -7,6 +7,7 @@
 #include "stages/evaluate/pictures.hpp"
 #include "stages/evaluate/report.hpp"
 #include "stages/learn/compute_scope.hpp"
+#include "stages/learn/counted.hpp"
 #include "stages/learn/duplicate_list.hpp"
 #include "stages/recipe/compute_device.hpp"
 #include "stages/vision/plots.hpp"
@@ -196,8 +197,8 @@ class EvaluateStage : public Stage {
       return;
     }
     context.metric("accuracy_without_duplicates", 0, *accuracy);
-    context.info(fmt::format("accuracy {:.4f} without {} near-duplicates of training images",
-                             *accuracy, rest.duplicates));
+    context.info(fmt::format("accuracy {:.4f} without {} of training images", *accuracy,
+                             learn::counted(rest.duplicates, "near-duplicate")));
   }
 
   void publish(StageContext& context, const learn::ModelInfo& info,
@@ -224,18 +225,20 @@ class EvaluateStage : public Stage {
           static_cast<double>(report.class_correct(label)) / static_cast<double>(images));
     }
     report.write(context.output("report"));
-    context.info(fmt::format(
-        "accuracy {:.4f} (95 %: {:.4f} to {:.4f}) on {} {} images, loss {:.4f}, macro F1 {:.4f}, "
-        "calibration error {:.4f}",
-        report.accuracy(), interval.low, interval.high, report.images(), params_.split,
-        report.loss(), macro.f1, report.calibration().expected_error()));
+    context.info(
+        fmt::format("accuracy {:.4f} (95 %: {:.4f} to {:.4f}) on {}, loss {:.4f}, macro F1 {:.4f}, "
+                    "calibration error {:.4f}",
+                    report.accuracy(), interval.low, interval.high,
+                    learn::counted(report.images(), params_.split + " image"), report.loss(),
+                    macro.f1, report.calibration().expected_error()));
   }
 
   void draw(StageContext& context, learn::Model& model, const learn::ModelInfo& info,
             const learn::SplitView& split, const EvaluationReport& report) const {
     const std::filesystem::path& out = context.output("report");
-    const std::string title = fmt::format("accuracy {:.4f} on {} {} images", report.accuracy(),
-                                          report.images(), params_.split);
+    const std::string title =
+        fmt::format("accuracy {:.4f} on {}", report.accuracy(),
+                    learn::counted(report.images(), params_.split + " image"));
     vision::draw_confusion_matrix(out / "confusion.png", info.classes, report.counts(), title);
     draw_calibration(out / "calibration.png", report);
     draw_mistakes(out / "mistakes.png", report, info, split,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "stages/learn/compute_scope.hpp"
+#include "stages/learn/counted.hpp"
 #include "stages/learn/saliency.hpp"
 #include "stages/recipe/mistake_sheet.hpp"
 #include "stages/vision/reliability.hpp"
@@ -16,12 +17,12 @@ void draw_calibration(const std::filesystem::path& png, const EvaluationReport& 
     confidence += bin.confidence_sum;
   }
   const auto images = static_cast<double>(report.images());
-  vision::draw_reliability(
-      png, bins,
-      fmt::format("expected calibration error {:.2f} %",
-                  100 * report.calibration().expected_error()),
-      fmt::format("{} images: mean confidence {:.2f} %, answers right {:.2f} %", report.images(),
-                  100 * confidence / images, 100 * report.accuracy()));
+  vision::draw_reliability(png, bins,
+                           fmt::format("expected calibration error {:.2f} %",
+                                       100 * report.calibration().expected_error()),
+                           fmt::format("{}: mean confidence {:.2f} %, answers right {:.2f} %",
+                                       learn::counted(report.images(), "image"),
+                                       100 * confidence / images, 100 * report.accuracy()));
 }
 
 void draw_mistakes(const std::filesystem::path& png, const EvaluationReport& report,
@@ -30,10 +31,11 @@ void draw_mistakes(const std::filesystem::path& png, const EvaluationReport& rep
   if (worst.empty()) return;
   std::vector<vision::Tile> tiles;
   for (const auto& row : worst) tiles.push_back(judged_tile(info, split, row.judgement));
-  vision::draw_tiles(png, fmt::format("The {} surest wrong answers", tiles.size()),
-                     "Below each image: the answer, the truth, the answer's confidence and the "
-                     "image's number.",
-                     static_cast<int>(info.width), static_cast<int>(info.height), tiles);
+  vision::draw_tiles(
+      png, "The " + learn::counted(static_cast<std::int64_t>(tiles.size()), "surest wrong answer"),
+      "Below each image: the answer, the truth, the answer's confidence and the "
+      "image's number.",
+      static_cast<int>(info.width), static_cast<int>(info.height), tiles);
 }
 
 void draw_saliency(const std::filesystem::path& png, const EvaluationReport& report,

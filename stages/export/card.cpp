@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "stages/learn/counted.hpp"
 #include "stages/learn/metrics.hpp"
 
 namespace cifarpipe {
@@ -39,13 +40,13 @@ std::string kind_of_images(const learn::ModelInfo& model) {
 std::string what_it_is(const CardFacts& facts) {
   const learn::ModelInfo& model = facts.model;
   std::string text = fmt::format(
-      "# {} for {} classes\n\nAn image classifier of the architecture `{}`: {} parameters, {:.1f} "
+      "# {} for {}\n\nAn image classifier of the architecture `{}`: {} parameters, {:.1f} "
       "million multiply-adds an image.\nIt takes {} of {}x{} pixels (height x width) and "
       "gives a number (logit) for each class; the largest is its answer.\nThe weights are those "
       "after epoch {} of their training.\n\nClasses, in the order of the logits:\n\n",
-      model.architecture, model.classes.size(), model.architecture, model.parameters,
-      static_cast<double>(facts.multiply_adds) / 1e6, kind_of_images(model), model.height,
-      model.width, model.epoch);
+      model.architecture, learn::counted(static_cast<std::int64_t>(model.classes.size()), "class"),
+      model.architecture, model.parameters, static_cast<double>(facts.multiply_adds) / 1e6,
+      kind_of_images(model), model.height, model.width, model.epoch);
   for (std::size_t i = 0; i < model.classes.size(); ++i) {
     text += fmt::format("{}. {}", i, plain(model.classes[i]));
     if (i < model.groups.size()) {
@@ -63,9 +64,10 @@ std::string about_data(const CardFacts& facts) {
   std::string text = "\n## Data\n\n| split | images |\n|---|---:|\n";
   for (const auto& [name, count] : facts.splits) text += fmt::format("| {} | {} |\n", name, count);
   text += fmt::format(
-      "\n{} classes in the data, images of {}x{} with {}. Mean of the channels on [0, 1]: {}; "
+      "\n{} in the data, images of {}x{} with {}. Mean of the channels on [0, 1]: {}; "
       "standard deviation: {}.\n",
-      facts.data.classes.size(), facts.data.height, facts.data.width,
+      learn::counted(static_cast<std::int64_t>(facts.data.classes.size()), "class"),
+      facts.data.height, facts.data.width,
       facts.data.channels == 1 ? "one channel" : fmt::format("{} channels", facts.data.channels),
       list(facts.model.mean), list(facts.model.std));
   return text;
@@ -97,10 +99,11 @@ std::string about_duplicates(const CardFacts& facts) {
   for (const SplitFigures& figures : facts.figures) {
     if (figures.duplicates == 0) continue;
     text += fmt::format(
-        "\nOf the split {}, {} images have an exact or near-duplicate in the training split, by "
-        "the "
-        "dataset's list.\n",
-        figures.split, figures.duplicates);
+        "\nOf the split {}, {} an exact or near-duplicate in the training split, by the dataset's "
+        "list.\n",
+        figures.split,
+        figures.duplicates == 1 ? "1 image has"
+                                : fmt::format("{} images have", figures.duplicates));
   }
   return text;
 }
@@ -117,20 +120,20 @@ std::string about_figures(const CardFacts& facts) {
                   [](const ExportedFile& file) { return file.format != "onnx_int8"; });
   if (floats) {
     text += fmt::format(
-        "\nEach file in 32 bits was read again and gave, for {} images of the split {}, the logits "
+        "\nEach file in 32 bits was read again and gave, for {} of the split {}, the logits "
         "of the checkpoint\nto within {:g} of the largest absolute value of the image's logits (or "
         "of 1 where that is larger).\n",
-        facts.checked_images, facts.checked_split, facts.tolerance);
+        learn::counted(facts.checked_images, "image"), facts.checked_split, facts.tolerance);
   }
   if (facts.int8) {
     text += fmt::format(
         "\nThe 32-bit figures are the checkpoint's. The 8-bit figures are computed with the file's "
-        "own roundings;\nits ranges come from {} images of the split {}. The file in 8 bits was "
-        "read again by OpenCV,\nits roundings spelled out in floats, and gave for {} images of the "
+        "own roundings;\nits ranges come from {} of the split {}. The file in 8 bits was "
+        "read again by OpenCV,\nits roundings spelled out in floats, and gave for {} of the "
         "split {} the same logits\nto within {:g} of the image's largest (or of 1): a value in the "
         "middle of two steps is rounded either way.\n",
-        facts.calibration_images, facts.calibration_split, facts.checked_images,
-        facts.checked_split, facts.int8_tolerance);
+        learn::counted(facts.calibration_images, "image"), facts.calibration_split,
+        learn::counted(facts.checked_images, "image"), facts.checked_split, facts.int8_tolerance);
   }
   return text;
 }

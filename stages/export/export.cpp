@@ -16,6 +16,7 @@
 #include "stages/export/script_module.hpp"
 #include "stages/export/torch_save.hpp"
 #include "stages/learn/compute_scope.hpp"
+#include "stages/learn/counted.hpp"
 #include "stages/learn/tensor_file.hpp"
 
 namespace cifarpipe {
@@ -333,9 +334,9 @@ void ExportStage::measure_int8(Work& work, const std::string& name,
   work.context.record("int8_split", figures.split);
   work.context.metric("int8_accuracy", 0, accuracy(figures));
   work.context.metric("int8_loss", 0, figures.loss);
-  const std::string both =
-      fmt::format("accuracy {:.4f} in 8 bits, {:.4f} in 32, on the same {} images of the split {}",
-                  accuracy(figures), accuracy(before), figures.images, figures.split);
+  const std::string both = fmt::format(
+      "accuracy {:.4f} in 8 bits, {:.4f} in 32, on the same {} of the split {}", accuracy(figures),
+      accuracy(before), learn::counted(figures.images, "image"), figures.split);
   const AccuracyLoss loss = accuracy_loss(before, figures);
   if (loss.whole <= params_.int8_tolerance) return work.context.info(name + ": " + both);
   const std::string much = fmt::format("{} loses more than int8_tolerance = {:g}: {}", name,

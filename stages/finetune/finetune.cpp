@@ -6,6 +6,7 @@
 #include "stages/finetune/beginning.hpp"
 #include "stages/finetune/finetune_params.hpp"
 #include "stages/finetune/groups.hpp"
+#include "stages/learn/counted.hpp"
 #include "stages/learn/torch_file.hpp"
 #include "stages/recipe/context_host.hpp"
 
@@ -128,9 +129,10 @@ class FinetuneStage : public Stage {
     context.record("trainable_parameters", std::to_string(trained));
     context.record("frozen_parameters", std::to_string(all - trained));
     context.record("precision", learn::precision_name(options.precision));
-    context.info(options.architecture + " for " + std::to_string(data.info.classes.size()) +
-                 " classes, " + std::to_string(trained) + " of " + std::to_string(all) +
-                 " parameters trained, " + std::to_string(data.train.count) + " images");
+    const auto classes = static_cast<std::int64_t>(data.info.classes.size());
+    context.info(options.architecture + " for " + learn::counted(classes, "class") + ", " +
+                 std::to_string(trained) + " of " + std::to_string(all) + " parameters trained, " +
+                 learn::counted(data.train.count, "image"));
   }
 
   static void note_groups(const std::filesystem::path& dir, const Groups& groups) {

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "stages/learn/counted.hpp"
 #include "stages/learn/counter_random.hpp"
 
 namespace cifarpipe::learn {
@@ -108,10 +109,10 @@ Loss::Loss(LossOptions options, const SplitView& train, const DatasetInfo& info,
   if (options_.balance_classes) weights = balanced(train, classes);
   if (weights.empty()) return;
   if (weights.size() != classes) {
-    throw Error("class_weights has " + std::to_string(weights.size()) +
-                    (weights.size() == 1 ? " number" : " numbers") + ", but there " +
-                    (classes == 1 ? "is " : "are ") + std::to_string(classes) +
-                    (classes == 1 ? " class" : " classes"),
+    throw Error("class_weights has " +
+                    counted(static_cast<std::int64_t>(weights.size()), "number") + ", but there " +
+                    (classes == 1 ? "is " : "are ") +
+                    counted(static_cast<std::int64_t>(classes), "class"),
                 ErrorKind::usage);
   }
   double sum = 0;

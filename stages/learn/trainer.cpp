@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "stages/learn/compute_scope.hpp"
+#include "stages/learn/counted.hpp"
 #include "stages/learn/whitening.hpp"
 
 namespace cifarpipe::learn {
@@ -359,8 +360,8 @@ void Trainer::finish_epoch() {
   state_.batch = state_.correct = state_.images = 0;
   state_.loss_sum = state_.seconds = 0;
   if (finished() && epoch < options_.epochs) {
-    host_.info(text("stopped early: no better validation accuracy for %d epoch%s",
-                    options_.patience, options_.patience == 1 ? "" : "s"));
+    host_.info("stopped early: no better validation accuracy for " +
+               counted(options_.patience, "epoch"));
   }
   if (epoch % options_.checkpoint_every == 0 || finished()) {
     host_.save_checkpoint([this](const auto& dir) { save(dir); });

@@ -9,6 +9,7 @@
 #include "stages/preprocess/csv.hpp"
 #include "stages/preprocess/duplicates_report.hpp"
 #include "stages/preprocess/find_source.hpp"
+#include "stages/preprocess/wording.hpp"
 
 namespace cifarpipe::preprocess {
 namespace {
@@ -166,7 +167,9 @@ std::string Conversion::summary() const {
   for (std::size_t i = 0; i < others.size(); ++i) {
     text += (i + 1 == others.size() ? " and " : ", ") + others[i];
   }
-  return fmt::format("{} images in {} classes{}{}", text, source_->info().classes.size(),
+  const bool one = others.empty() && writer_.count("train") == 1;
+  return fmt::format("{} {} in {}{}{}", text, one ? "image" : "images",
+                     counted(source_->info().classes.size(), "class"),
                      source_->info().official_classes ? " (CIFAR-10)" : "", shape_text(shape_));
 }
 

@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "stages/learn/counted.hpp"
+
 namespace cifarpipe::preprocess {
 
-/// "1 image", "2 images".
+/// "1 image", "2 images", "2 classes".
 inline std::string counted(std::size_t count, const std::string& what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+  return learn::counted(static_cast<std::int64_t>(count), what);
 }
 
 /// All of them, or the first five "and 7 more": a sentence stays one that can be read.

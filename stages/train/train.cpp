@@ -1,6 +1,7 @@
 // The stage `train`: maps a stage's context and parameters to learn::Trainer. Stage's thread.
 #include "pipeline/stage.hpp"
 #include "plugins/plugin.hpp"
+#include "stages/learn/counted.hpp"
 #include "stages/recipe/context_host.hpp"
 #include "stages/recipe/recipe_params.hpp"
 
@@ -33,7 +34,7 @@ struct TrainParams {
 
 std::string where(const Numerics& numerics) {
   if (numerics.device != "cpu") return "on " + numerics.device;
-  return std::to_string(numerics.threads) + (numerics.threads == 1 ? " thread" : " threads");
+  return learn::counted(numerics.threads, "thread");
 }
 
 class TrainStage : public Stage {
@@ -72,7 +73,7 @@ class TrainStage : public Stage {
     const std::string precision(learn::precision_name(options.precision));
     context.record("precision", precision);
     context.info(options.architecture + " with " + parameters + " parameters, " +
-                 std::to_string(data.train.count) + " images, " + precision + ", " +
+                 learn::counted(data.train.count, "image") + ", " + precision + ", " +
                  where(context.numerics()));
     trainer.run();
     host.publish(trainer);
