@@ -30,18 +30,23 @@ bool compare_numbers(double a, Condition::Op op, double b) {
   return false;
 }
 
-/// The length of an array or of groups; nothing for the rest.
-std::optional<Value> length(const Value& value) {
+/// `ask` of an array or of groups; nothing for the rest.
+template <class Ask>
+std::optional<Value> of_sequence(const Value& value, const Ask& ask) {
   return std::visit(
-      [](const auto& v) -> std::optional<Value> {
+      [&](const auto& v) -> std::optional<Value> {
         using T = std::decay_t<decltype(v)>;
         if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) {
           return std::nullopt;
         } else {
-          return static_cast<std::int64_t>(v.size());
+          return Value(ask(v));
         }
       },
       value);
+}
+
+std::optional<Value> length(const Value& value) {
+  return of_sequence(value, [](const auto& v) { return static_cast<std::int64_t>(v.size()); });
 }
 
 std::optional<Value> ascending(const Value& value) {
@@ -55,17 +60,10 @@ std::optional<Value> ascending(const Value& value) {
 }
 
 std::optional<Value> distinct(const Value& value) {
-  return std::visit(
-      [](const auto& v) -> std::optional<Value> {
-        using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) {
-          return std::nullopt;
-        } else {
-          const std::set<typename T::value_type> all(v.begin(), v.end());
-          return all.size() == v.size();
-        }
-      },
-      value);
+  return of_sequence(value, [](const auto& v) {
+    using Item = typename std::decay_t<decltype(v)>::value_type;
+    return std::set<Item>(v.begin(), v.end()).size() == v.size();
+  });
 }
 
 /// The left side; nothing where there is no such thing.
