@@ -288,10 +288,7 @@ void Mirror::send_head(const RunRow& run, const RemoteRun& remote) {
 
 void Mirror::send_artifacts(const RunRow& run, const RemoteRun& remote, const RunContent& content) {
   const std::string& id = run.record.id;
-  std::map<std::string, std::string> there;
-  for (const auto& item : ledger_.items(id, "artifact")) {
-    there[mirror::timeless(item.first)] = item.second;
-  }
+  const auto there = mirror::timeless(ledger_.items(id, "artifact"));
   for (const Upload& upload : content.artifacts) {
     const auto known = there.find(mirror::timeless(upload.path));
     if (known != there.end() && known->second == upload.digest) continue;

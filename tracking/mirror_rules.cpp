@@ -145,6 +145,12 @@ std::string timeless(const std::string& path) {
   return end == std::string::npos ? path : path.substr(0, begin) + path.substr(end);
 }
 
+std::map<std::string, std::string> timeless(const std::map<std::string, std::string>& artifacts) {
+  std::map<std::string, std::string> out;
+  for (const auto& artifact : artifacts) out[timeless(artifact.first)] = artifact.second;
+  return out;
+}
+
 std::string run_name(const std::string& name) {
   constexpr std::size_t kMost = 250;  // Of the column; a sweep's cell can have a longer one.
   const std::string text = mlflow::valid_utf8(name);

@@ -40,6 +40,8 @@ void keep_logged(mlflow::Pairs& tags, const mlflow::Pairs& there,
 /// An artifact's path without the time in a picture's name: a picture that was made again, and is
 /// the same, is not sent again.
 std::string timeless(const std::string& path);
+/// The same for all of path → digest.
+std::map<std::string, std::string> timeless(const std::map<std::string, std::string>& artifacts);
 
 /// A run's name as MLflow can keep it.
 std::string run_name(const std::string& name);

@@ -37,10 +37,7 @@ mlflow::Server remembered_server(const MirrorLedger& ledger) {
 
 void count_files(MirrorLedger& ledger, const std::string& id, const RunContent& content,
                  MirrorCounts& counts) {
-  std::map<std::string, std::string> artifacts;
-  for (const auto& item : ledger.items(id, "artifact")) {
-    artifacts[mirror::timeless(item.first)] = item.second;
-  }
+  const auto artifacts = mirror::timeless(ledger.items(id, "artifact"));
   for (const Upload& upload : content.artifacts) {
     const auto known = artifacts.find(mirror::timeless(upload.path));
     const bool there = known != artifacts.end() && known->second == upload.digest;
