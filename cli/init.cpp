@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 #include "cli/catalog.hpp"
 #include "pipeline/config.hpp"
@@ -131,6 +132,11 @@ int init(const Program& program, const std::string& file) {
                 ErrorKind::environment);
   }
   const std::string text = content(*catalog, file);
+  // A folder that is not there is a mistyped name, as for every other file of a command line.
+  const auto folder = std::filesystem::path(file).parent_path();
+  if (std::error_code ec; !folder.empty() && !std::filesystem::exists(folder, ec) && !ec) {
+    throw Error(fmt::format("cannot write {}: its folder is not there", file), ErrorKind::usage);
+  }
   const int fd = open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0 && errno == EEXIST) {
     throw Error(fmt::format("{} is there already, and init overwrites nothing", file),

@@ -161,6 +161,7 @@ params.epochs = "20"
         self.call("init", "mine.toml")
         self.assertIn("ok: 4 stages", self.call("check", "mine.toml").out)
         self.assertIn("overwrites nothing", self.call("init", "mine.toml", expect=2).err)
+        self.assertIn("its folder is not there", self.call("init", "no/x.toml", expect=2).err)
         self.assertIn("cannot write /proc/x.toml", self.call("init", "/proc/x.toml", expect=3).err)
         text = (self.store.dir / "mine.toml").read_text()
         self.assertFalse([line for line in text.splitlines() if line.endswith(" ")])
