@@ -245,6 +245,7 @@ std::string typed_path(const std::filesystem::path& path) {
 }
 
 std::string figure_text(double value) {
+  if (std::isnan(value)) return "nan";  // Never "-nan": its sign says nothing.
   return fmt::format("{:.4g}", value);
 }
 
