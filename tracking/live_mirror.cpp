@@ -1,6 +1,7 @@
 #include "tracking/live_mirror.hpp"
 
 #include <fmt/format.h>
+#include <pthread.h>
 #include <time.h>
 
 #include <algorithm>
@@ -80,6 +81,7 @@ void LiveMirror::wait(milliseconds time, bool last) {
 }
 
 void LiveMirror::loop() {
+  pthread_setname_np(pthread_self(), "mirror");  // For top -H, and for bench/outage.
   try {
     Database db(options_.runs_dir / "cifarpipe.db");
     const Store store(options_.runs_dir, file_ops());
