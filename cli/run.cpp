@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "cli/help.hpp"
 #include "cli/progress.hpp"
@@ -15,6 +15,7 @@
 #include "pipeline/environment.hpp"
 #include "pipeline/provenance.hpp"
 #include "pipeline/supervisor.hpp"
+#include "pipeline/variables.hpp"
 #include "tracking/quantities.hpp"
 #include "tracking/recorder.hpp"
 
@@ -62,8 +63,30 @@ Secrets secrets_of(const Program& program, const Configuration& configuration) {
   return secrets;
 }
 
-std::vector<std::pair<std::string, std::string>> parse_tags(const std::vector<std::string>& texts) {
+/// Tags for all runs of this shell, as MLflow's own client reads them; --tag wins.
+std::vector<std::pair<std::string, std::string>> tags_of_environment() {
+  constexpr const char* kVariable = "MLFLOW_RUN_CONTEXT";
+  const std::string text = trimmed(Variables(process_environment()).text(kVariable));
+  if (text.empty()) return {};
+  const auto refuse = [&](const std::string& why) {
+    throw Error(fmt::format("{} {}; write it as {{\"KEY\": \"VALUE\"}}", kVariable, why),
+                ErrorKind::usage);
+  };
+  const auto context = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!context.is_object()) refuse("is not a JSON object");
   std::vector<std::pair<std::string, std::string>> tags;
+  for (const auto& [key, value] : context.items()) {
+    if (key.empty()) refuse("has a tag without a name");
+    if (value.is_structured() || value.is_null()) {
+      refuse(fmt::format("has a tag '{}' that is not a text", key));
+    }
+    tags.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return tags;
+}
+
+std::vector<std::pair<std::string, std::string>> parse_tags(const std::vector<std::string>& texts) {
+  std::vector<std::pair<std::string, std::string>> tags = tags_of_environment();
   for (const std::string& text : texts) {
     const auto sign = text.find('=');
     if (sign == std::string::npos || sign == 0) {
@@ -247,8 +270,7 @@ int run(const Program& program, const RunArguments& arguments) {
   const auto observer =
       arguments.json ? make_json_progress() : make_text_progress(verbosity, live, program.color);
   SupervisorOptions options;
-  options.system_metrics = sampler_options(
-      loaded.configuration, [](const char* name) -> const char* { return std::getenv(name); });
+  options.system_metrics = sampler_options(loaded.configuration, process_environment());
   const mlflow::Settings mlflow = mirror_settings(loaded.configuration, *observer);
   RunBookOptions of_book = book_options(program, arguments, loaded.configuration, world.machine);
   if (!of_book.name && !mlflow.run_name.empty()) {

@@ -49,7 +49,7 @@ void ask_to_stop(int signal_number) {
 
 mlflow::Settings settings_of(const std::string& uri) {
   const char* home = std::getenv("HOME");
-  return mlflow::settings_from(uri, mlflow::process_environment(), home != nullptr ? home : "");
+  return mlflow::settings_from(uri, process_environment(), home != nullptr ? home : "");
 }
 
 /// What was asked for with all below it, or everything; oldest first, so that parents come before

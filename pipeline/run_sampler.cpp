@@ -3,37 +3,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "pipeline/random_id.hpp"
 
 namespace cifarpipe {
 namespace {
 
-constexpr const char* kSwitch = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING";
-constexpr const char* kInterval = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL";
 constexpr double kShortest = 0.1;  // Seconds: how often the supervisor looks at all.
+constexpr std::string_view kPrefix = "system/";
 
-bool switch_of(std::string_view text) {
-  for (const std::string_view yes : {"true", "True", "TRUE", "1"}) {
-    if (text == yes) return true;
+/// The mean of each key over the samples that have it; keys in the order they first came in.
+SystemValues means(const std::vector<SystemValues>& samples) {
+  SystemValues out;
+  std::map<std::string, std::pair<std::size_t, int>> at;  // Key → its place and how often it came.
+  for (const SystemValues& sample : samples) {
+    for (const auto& [key, value] : sample) {
+      const auto [found, added] = at.try_emplace(key, out.size(), 0);
+      if (added) out.emplace_back(key, 0.0);
+      out[found->second.first].second += value;
+      ++found->second.second;
+    }
   }
-  for (const std::string_view no : {"false", "False", "FALSE", "0"}) {
-    if (text == no) return false;
-  }
-  throw Error(fmt::format("{} is '{}'; it may be true or false", kSwitch, text), ErrorKind::usage);
-}
-
-double interval_of(std::string_view text) {
-  double seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error != std::errc() || end != text.data() + text.size() ||
-      !(seconds > 0 && seconds <= 86400)) {
-    throw Error(fmt::format("{} is '{}'; it must be a number of seconds, above 0 and at most 86400",
-                            kInterval, text),
-                ErrorKind::usage);
-  }
-  return std::max(seconds, kShortest);
+  for (auto& [key, sum] : out) sum /= at.at(key).second;
+  return out;
 }
 
 std::chrono::steady_clock::duration seconds(double s) {
@@ -43,24 +35,28 @@ std::chrono::steady_clock::duration seconds(double s) {
 
 }  // namespace
 
-SamplerOptions sampler_options(const Configuration& configuration,
-                               const std::function<const char*(const char*)>& lookup) {
-  SamplerOptions options{configuration.system_metrics, configuration.system_metrics_interval_s};
-  const auto from_environment = [&](const char* path, const char* variable) -> std::string_view {
-    if (configuration.origins.contains(path)) return "";
-    const char* text = lookup(variable);
-    return text != nullptr ? text : "";
-  };
-  const auto wanted = from_environment("tracking.system_metrics", kSwitch);
-  if (!wanted.empty()) options.enabled = switch_of(wanted);
-  const auto interval = from_environment("tracking.system_metrics_interval", kInterval);
-  if (!interval.empty()) options.interval_s = interval_of(interval);
+SamplerOptions sampler_options(const Configuration& configuration, const Environment& environment) {
+  const Variables variables(environment);
+  SamplerOptions options;
+  options.enabled = configuration.system_metrics;
+  options.interval_s = configuration.system_metrics_interval_s;
+  if (!configuration.origins.contains("tracking.system_metrics")) {
+    options.enabled = variables.flag("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", options.enabled);
+  }
+  if (!configuration.origins.contains("tracking.system_metrics_interval")) {
+    options.interval_s =
+        std::max(kShortest, variables.number("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL",
+                                             options.interval_s, 1e-9, 86400));
+  }
+  options.samples_a_point =
+      variables.whole_number("MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING", 1, 1, 1'000'000);
+  options.node = trimmed(variables.text("MLFLOW_SYSTEM_METRICS_NODE_ID"));
   return options;
 }
 
 RunSampler::RunSampler(SamplerOptions options, const Machine& machine, std::filesystem::path disk,
                        Recorder& recorder)
-    : options_(options),
+    : options_(std::move(options)),
       cores_(machine.cores),
       memory_bytes_(machine.memory_bytes),
       disk_(std::move(disk)),
@@ -68,6 +64,12 @@ RunSampler::RunSampler(SamplerOptions options, const Machine& machine, std::file
 
 std::chrono::steady_clock::duration RunSampler::first_gap() const {
   return seconds(std::min(1.0, options_.interval_s));
+}
+
+SystemValues RunSampler::named(SystemValues values) const {
+  if (options_.node.empty()) return values;
+  for (auto& [key, value] : values) key.insert(kPrefix.size(), options_.node + "/");
+  return values;
 }
 
 SystemMoment RunSampler::look(const std::vector<Watched*>& runs) {
@@ -122,7 +124,11 @@ void RunSampler::tick(Time now) {
   Batch batch(recorder_);
   for (const auto& one : due) {
     Watched& run = *one.second;
-    recorder_.store_run_sample(*one.first, {time_ms, run.meter.measure(moment, run.workers)});
+    run.samples.push_back(run.meter.measure(moment, run.workers));
+    if (std::ssize(run.samples) >= options_.samples_a_point) {
+      recorder_.store_run_sample(*one.first, {time_ms, named(means(run.samples))});
+      run.samples.clear();
+    }
     // After 1, 2, 4, 8 s, and so on until the interval is reached.
     run.next = now + std::clamp(now - run.begin, first_gap(), seconds(options_.interval_s));
   }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -13,19 +12,21 @@
 #include "pipeline/machine.hpp"
 #include "pipeline/recorder.hpp"
 #include "pipeline/system_metrics.hpp"
+#include "pipeline/variables.hpp"
 
 namespace cifarpipe {
 
 struct SamplerOptions {
   bool enabled = true;
   double interval_s = 10;
+  int samples_a_point = 1;  ///< A point is the mean of so many samples.
+  std::string node = "";    ///< "system/NODE/…", to tell machines apart; "" "system/…".
 };
 
 /// [tracking] of the file; what it does not say, the variables of MLflow's own client do:
-/// MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING and MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL. Throws Error
-/// (usage) if one of them makes no sense. `lookup`: as getenv.
-SamplerOptions sampler_options(const Configuration& configuration,
-                               const std::function<const char*(const char*)>& lookup);
+/// MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING, MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL,
+/// _SAMPLES_BEFORE_LOGGING, _NODE_ID. Throws Error (usage) if one of them makes no sense.
+SamplerOptions sampler_options(const Configuration& configuration, const Environment& environment);
 
 class RunSampler {
  public:
@@ -47,10 +48,12 @@ class RunSampler {
     explicit Watched(SystemMeter m) : meter(std::move(m)) {}
     SystemMeter meter;
     std::vector<pid_t> workers;  // Empty: nothing of it is going on.
+    std::vector<SystemValues> samples;  // Not yet a point.
     Time begin;
     Time next;
   };
 
+  SystemValues named(SystemValues values) const;
   SystemMoment look(const std::vector<Watched*>& runs);
   std::chrono::steady_clock::duration first_gap() const;
 

@@ -59,6 +59,17 @@ class Rerun(Case):
         self.assertEqual((shown["tags"], shown["note"]), ({"a": "b"}, "n"))
         self.assertIn("slow/loss", shown["metrics"])  # Also of stages that were there already.
 
+    def test_tags_of_the_shell(self):
+        file = self.file(CHAIN)
+        self.run_("run", file, "--tag", "a=mine", expect=0,
+                  env={"MLFLOW_RUN_CONTEXT": '{"a": "shell\'s", "team": "vision", "week": 7}'})
+        self.assertEqual(self.store.json("runs", "show", "latest")["tags"],
+                         {"a": "mine", "team": "vision", "week": "7"})
+        for bad in ("team=vision", '["a"]', '{"a": {}}', '{"": "x"}'):
+            refused = self.run_("run", file, "--new-run", env={"MLFLOW_RUN_CONTEXT": bad}, expect=2)
+            self.assertIn("MLFLOW_RUN_CONTEXT", refused.err)
+        self.assertEqual(len(self.rows()), 1)
+
     def test_only_what_depends_on_a_change_runs(self):
         file = self.file(CHAIN)
         self.run_("run", file, expect=0)

@@ -15,7 +15,7 @@ using mlflow::Settings;
 using testing::TempDir;
 using Values = std::map<std::string, std::string>;
 
-mlflow::Environment environment(const Values& values) {
+Environment environment(const Values& values) {
   return [values](const std::string& name) -> std::optional<std::string> {
     const auto found = values.find(name);
     if (found == values.end()) return std::nullopt;
@@ -155,8 +155,6 @@ BOOST_AUTO_TEST_CASE(all_the_other_variables) {
                                               {"MLFLOW_EXPERIMENT_ID", "7"},
                                               {"MLFLOW_RUN_NAME", "r"},
                                               {"MLFLOW_RUN_ID", "abc"},
-                                              {"MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "off"},
-                                              {"MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "2.5"},
                                               {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"},
                                               {"MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0.5"},
                                               {"MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0"},
@@ -172,8 +170,6 @@ BOOST_AUTO_TEST_CASE(all_the_other_variables) {
   BOOST_TEST(settings.experiment_id == "7");
   BOOST_TEST(settings.run_name == "r");
   BOOST_TEST(settings.run_id == "abc");
-  BOOST_TEST(!settings.system_metrics);
-  BOOST_TEST(settings.system_metrics_interval_s == 2.5);
   BOOST_TEST(settings.retries == 3);
   BOOST_TEST(settings.backoff_factor == 0.5);
   BOOST_TEST(settings.backoff_jitter == 0);
@@ -184,7 +180,6 @@ BOOST_AUTO_TEST_CASE(all_the_other_variables) {
   BOOST_TEST(settings.s3_endpoint == "http://minio:9000");
   const Settings plain = read("http://h", {{"MLFLOW_HTTP_REQUEST_MAX_RETRIES", ""}});
   BOOST_TEST(plain.retries == 7);
-  BOOST_TEST(plain.system_metrics);
   BOOST_TEST(plain.respect_retry_after);
 }
 
@@ -200,8 +195,6 @@ BOOST_AUTO_TEST_CASE(values_that_cannot_be) {
       {"MLFLOW_HTTP_REQUEST_TIMEOUT", "1,5"},
       {"MLFLOW_TRACKING_INSECURE_TLS", "maybe"},
       {"MLFLOW_ALLOW_HTTP_REDIRECTS", "2"},
-      {"MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "inf"},
-      {"MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "ja"},
       {"MLFLOW_S3_ENDPOINT_URL", "minio:9000"},
   };
   for (const auto& value : kValues) {

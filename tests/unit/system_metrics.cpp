@@ -236,25 +236,35 @@ BOOST_AUTO_TEST_CASE(gpus_of_a_driver) {
 
 BOOST_AUTO_TEST_CASE(options_from_the_file_and_the_environment) {
   Configuration configuration;
-  const auto options = [&](const char* on, const char* interval) {
-    return sampler_options(configuration, [=](const char* name) {
-      return std::strcmp(name, "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING") == 0 ? on : interval;
+  using Values = std::map<std::string, std::string>;
+  const auto options = [&](const Values& values) {
+    return sampler_options(configuration, [=](const std::string& name) {
+      const auto found = values.find(name);
+      return found == values.end() ? std::nullopt : std::optional<std::string>(found->second);
     });
   };
-  BOOST_TEST(options(nullptr, nullptr).enabled);
-  BOOST_TEST(options(nullptr, nullptr).interval_s == 10);
-  BOOST_TEST(!options("false", "").enabled);
-  BOOST_TEST(options("", "2.5").interval_s == 2.5);
-  BOOST_TEST(options("1", "1e-9").interval_s == 0.1);
-  for (const char* bad : {"maybe", "2"}) BOOST_CHECK_THROW(options(bad, nullptr), Error);
+  const std::string on = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING";
+  const std::string interval = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL";
+  const std::string samples = "MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING";
+  BOOST_TEST(options({}).enabled);
+  BOOST_TEST(options({}).interval_s == 10);
+  BOOST_TEST(options({}).samples_a_point == 1);
+  BOOST_TEST(options({}).node == "");
+  BOOST_TEST(!options({{on, "false"}, {interval, ""}}).enabled);
+  BOOST_TEST(options({{interval, "2.5"}}).interval_s == 2.5);
+  BOOST_TEST(options({{interval, "1e-9"}}).interval_s == 0.1);
+  BOOST_TEST(options({{samples, "3"}}).samples_a_point == 3);
+  BOOST_TEST(options({{"MLFLOW_SYSTEM_METRICS_NODE_ID", " n1 "}}).node == "n1");
+  for (const char* bad : {"maybe", "2"}) BOOST_CHECK_THROW(options({{on, bad}}), Error);
   for (const char* bad : {"soon", "0", "-1", "nan", "inf", "1s"}) {
-    BOOST_CHECK_THROW(options(nullptr, bad), Error);
+    BOOST_CHECK_THROW(options({{interval, bad}}), Error);
   }
+  for (const char* bad : {"0", "1.5"}) BOOST_CHECK_THROW(options({{samples, bad}}), Error);
   configuration.origins["tracking.system_metrics"] = {};
   configuration.origins["tracking.system_metrics_interval"] = {};
   configuration.system_metrics_interval_s = 3;
-  BOOST_TEST(options("false", "7").enabled);
-  BOOST_TEST(options("false", "7").interval_s == 3);
+  BOOST_TEST(options({{on, "false"}, {interval, "7"}}).enabled);
+  BOOST_TEST(options({{on, "false"}, {interval, "7"}}).interval_s == 3);
 }
 
 struct Sampled {
@@ -319,6 +329,18 @@ BOOST_FIXTURE_TEST_CASE(another_attempt_goes_on_counting, Sampled) {
   BOOST_TEST(steps("aa") == (std::vector<std::int64_t>{0, 1, 2, 3}),
              boost::test_tools::per_element());
   BOOST_TEST(queries.run_points("aa", "system/system_memory_usage_megabytes", 1).size() == 2u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_point_is_the_mean_of_samples_of_a_node, Sampled) {
+  RunSampler sampler({true, 1, 2, "n1"}, machine(2), dir.path(), recorder);
+  auto now = steady_clock::now();
+  sampler.watch({{"aa", {getpid()}}}, now);
+  for (int i = 0; i < 5; ++i) sampler.tick(now += std::chrono::seconds(1));
+  const auto points = queries.points("aa", "system/n1/system_memory_usage_megabytes");
+  BOOST_REQUIRE(points.size() == 2u);  // The fifth sample waits for a sixth.
+  BOOST_TEST(points[1].step == 1);
+  BOOST_TEST(points[0].value > 0.5);
+  BOOST_TEST(steps("aa").empty());
 }
 
 BOOST_FIXTURE_TEST_CASE(switched_off_there_is_nothing, Sampled) {

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "pipeline/error.hpp"
+#include "pipeline/variables.hpp"
 #include "tracking/mlflow/text.hpp"
 
 namespace cifarpipe::mlflow {
@@ -25,74 +26,9 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string trimmed(std::string_view text) {
-  const auto from = text.find_first_not_of(" \t\r\n");
-  if (from == std::string_view::npos) return "";
-  return std::string(text.substr(from, text.find_last_not_of(" \t\r\n") - from + 1));
-}
-
 [[noreturn]] void usage(const std::string& message) {
   throw Error(message, ErrorKind::usage);
 }
-
-/// Variables by name, with what is wrong about them as an Error that names them.
-class Variables {
- public:
-  explicit Variables(const Environment& environment) : environment_(environment) {}
-
-  /// "" if unset.
-  std::string text(const std::string& name) const { return environment_(name).value_or(""); }
-  /// For what becomes a header: a line break would begin another one. The value may be a secret.
-  std::string header_text(const std::string& name) const {
-    const std::string value = text(name);
-    const bool control = std::any_of(value.begin(), value.end(), [](char c) {
-      return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
-    });
-    if (control) usage(name + " holds a control character, such as the end of a line");
-    return value;
-  }
-  bool flag(const std::string& name, bool otherwise) const {
-    const std::string value = lower(trimmed(text(name)));
-    if (value.empty()) return otherwise;
-    for (const char* yes : {"true", "1", "yes", "on"}) {
-      if (value == yes) return true;
-    }
-    for (const char* no : {"false", "0", "no", "off"}) {
-      if (value == no) return false;
-    }
-    usage(fmt::format("{} is '{}': 'true' or 'false' is expected", name, one_line(value, 60)));
-  }
-  double number(const std::string& name, double otherwise, double low, double high) const {
-    const std::string value = trimmed(text(name));
-    if (value.empty()) return otherwise;
-    double result = 0;
-    const char* end = value.data() + value.size();
-    const auto read = std::from_chars(value.data(), end, result);
-    if (read.ec != std::errc() || read.ptr != end || !(result >= low && result <= high)) {
-      usage(fmt::format("{} is '{}': a number from {} to {} is expected", name, one_line(value, 60),
-                        low, high));
-    }
-    return result;
-  }
-  int whole_number(const std::string& name, int otherwise, int low, int high) const {
-    const double result = number(name, otherwise, low, high);
-    if (result != std::floor(result)) {
-      usage(fmt::format("{} is {}: a whole number is expected", name, result));
-    }
-    return static_cast<int>(result);
-  }
-  std::string existing_path(const std::string& name) const {
-    const std::string value = text(name);
-    std::error_code ignored;
-    if (!value.empty() && !fs::exists(value, ignored)) {
-      usage(fmt::format("{} names '{}', which does not exist", name, one_line(value, 300)));
-    }
-    return value;
-  }
-
- private:
-  const Environment& environment_;
-};
 
 /// Where a tracking URI came from and what it is, for sentences about it.
 struct Address {
@@ -252,14 +188,6 @@ void read_storage(const Variables& variables, Settings& settings) {
 
 }  // namespace
 
-Environment process_environment() {
-  return [](const std::string& name) -> std::optional<std::string> {
-    const char* value = std::getenv(name.c_str());
-    if (value == nullptr) return std::nullopt;
-    return value;
-  };
-}
-
 std::string shown_uri(const std::string& uri) {
   std::string text = uri;
   const std::size_t scheme = text.find("://");
@@ -288,10 +216,6 @@ Settings settings_from(const std::string& uri, const Environment& environment,
   settings.experiment_id = variables.text("MLFLOW_EXPERIMENT_ID");
   settings.run_name = variables.text("MLFLOW_RUN_NAME");
   settings.run_id = variables.text("MLFLOW_RUN_ID");
-  settings.system_metrics =
-      variables.flag("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", settings.system_metrics);
-  settings.system_metrics_interval_s =
-      variables.number("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", 10, 0.1, 86400);
   settings.retries = variables.whole_number("MLFLOW_HTTP_REQUEST_MAX_RETRIES", 7, 0, 1000);
   settings.backoff_factor = variables.number("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", 2, 0, 3600);
   settings.backoff_jitter = variables.number("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", 1, 0, 3600);

@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
-#include <optional>
 #include <string>
+
+#include "pipeline/variables.hpp"
 
 namespace cifarpipe::mlflow {
 
@@ -23,8 +23,6 @@ struct Settings {
   std::string experiment_id;
   std::string run_name;  ///< MLFLOW_RUN_NAME
   std::string run_id;    ///< MLFLOW_RUN_ID: mirror into this run, the first of a command only.
-  bool system_metrics = true;
-  double system_metrics_interval_s = 10;
   int retries = 7;  ///< Of a call that may be repeated.
   double backoff_factor = 2;
   double backoff_jitter = 1;
@@ -48,10 +46,6 @@ struct Settings {
 
   bool empty() const { return uri.empty(); }
 };
-
-/// Looks up an environment variable; nothing if unset.
-using Environment = std::function<std::optional<std::string>(const std::string& name)>;
-Environment process_environment();
 
 /// `uri` without user, password, query and fragment: for messages and records.
 std::string shown_uri(const std::string& uri);
