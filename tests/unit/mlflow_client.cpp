@@ -65,6 +65,22 @@ BOOST_AUTO_TEST_CASE(an_experiment_is_made_once) {  // 11, 13
   BOOST_TEST(server.data().experiments.at(id).tags.at("a") == "3");
 }
 
+BOOST_AUTO_TEST_CASE(a_tag_that_another_sets_at_the_same_moment) {  // 13
+  FakeMlflow server;
+  Client client(quick_settings(server.uri()));
+  const std::string id = client.experiment("e", {});
+  FakeAnswer there{400,
+                   R"({"error_code": "BAD_REQUEST", "message": "(sqlite3.IntegrityError) UNIQUE )"
+                   R"(constraint failed: experiment_tags.key"})",
+                   "application/json",
+                   {}};
+  server.fail({FakeFault::Kind::answer, "set-experiment-tag", 1, there});
+  client.tag_experiment(id, {{"a", "1"}});
+  BOOST_TEST(server.data().experiments.at(id).tags.at("a") == "1");
+  server.fail({FakeFault::Kind::answer, "set-experiment-tag", 2, there});
+  BOOST_CHECK_THROW(client.tag_experiment(id, {{"a", "2"}}), CallError);
+}
+
 BOOST_AUTO_TEST_CASE(two_who_make_the_same_experiment) {  // 11
   FakeMlflow server;
   std::set<std::string> ids;

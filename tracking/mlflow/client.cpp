@@ -140,8 +140,17 @@ std::string Client::experiment(const std::string& name, const Pairs& tags) {
 
 void Client::tag_experiment(const std::string& id, const Pairs& tags) {
   for (const auto& tag : tags) {
-    state_->post("tagging the experiment", "experiments/set-experiment-tag",
-                 {{"experiment_id", id}, {"key", tag.first}, {"value", tag.second}});
+    const auto set = [&] {
+      state_->post("tagging the experiment", "experiments/set-experiment-tag",
+                   {{"experiment_id", id}, {"key", tag.first}, {"value", tag.second}});
+    };
+    try {
+      set();
+    } catch (const CallError& error) {
+      // Somebody else set it for the first time at the same moment: now it can be changed.
+      if (!is_duplicate(error)) throw;
+      set();
+    }
   }
 }
 
