@@ -14,6 +14,7 @@
 
 #include "cli/command.hpp"
 #include "cli/help.hpp"
+#include "cli/say.hpp"
 #include "pipeline/diagnostics.hpp"
 #include "pipeline/error.hpp"
 
@@ -74,8 +75,8 @@ Program program_as_called(int argc, char** argv) {
 int complain(const Program& program, std::string_view message, int code) {
   const bool color = program.color;
   if (!message.empty()) {
-    fmt::print(stderr, "cifarpipe: {}error:{} {}\n", color ? "\x1b[31;1m" : "",
-               color ? "\x1b[0m" : "", program.secrets.redacted(message));
+    say("cifarpipe: {}error:{} {}\n", color ? "\x1b[31;1m" : "", color ? "\x1b[0m" : "",
+        program.secrets.redacted(message));
   }
   return code;
 }
@@ -92,7 +93,7 @@ int complain(const Program& program, const Error& error) {
   }
   Diagnostics diagnostics;
   diagnostics.error(*error.place(), what);
-  fmt::print(stderr, "{}", program.secrets.redacted(diagnostics.render(program.color)));
+  say_text(program.secrets.redacted(diagnostics.render(program.color)));
   return code;
 }
 
@@ -122,7 +123,7 @@ int parse(CLI::App& app, Program& program, int argc, char** argv) {
     return complain(program, usage_problem(app, error), static_cast<int>(ErrorKind::usage));
   }
   if (!program.action) {
-    fmt::print(stderr, "{}", front_page(app));
+    say_text(front_page(app));
     return static_cast<int>(ErrorKind::usage);
   }
   return -1;
@@ -168,5 +169,6 @@ int run(int argc, char** argv) {
 }  // namespace cifarpipe::cli
 
 int main(int argc, char** argv) {
+  cifarpipe::cli::fill_standard_streams();
   return cifarpipe::cli::run(argc, argv);
 }

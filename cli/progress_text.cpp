@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/progress.hpp"
+#include "cli/say.hpp"
 #include "pipeline/random_id.hpp"
 #include "tracking/quantities.hpp"
 
@@ -222,7 +223,7 @@ class TextProgress : public RunObserver {
   }
 
   static void write(const std::string& text) {
-    if (!text.empty()) fmt::print(stderr, "{}", text);
+    if (!text.empty()) say_text(text);
   }
 
   Verbosity verbosity_;

@@ -13,6 +13,7 @@
 
 #include "cli/command.hpp"
 #include "cli/reproduce_state.hpp"
+#include "cli/say.hpp"
 #include "cli/session.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/workplace.hpp"
@@ -36,8 +37,8 @@ struct ReproduceArguments {
   bool json = false;
 };
 
-void say(const ReproduceArguments& arguments, const std::string& text) {
-  if (!arguments.json) fmt::print(stderr, "{}\n", text);
+void tell(const ReproduceArguments& arguments, const std::string& text) {
+  if (!arguments.json) say("{}\n", text);
 }
 
 /// `--secret STAGE.PARAM=NAME` as the `--set` that it means.
@@ -72,8 +73,8 @@ std::string lay_out(const ReproduceArguments& arguments, const RunOutcome& befor
   const std::string files_as_they_are =
       "its recorded configuration runs on the files as they are now";
   if (commit.empty()) {
-    say(arguments, fmt::format("{} was not run from a git repository: {}", before.record.name,
-                               files_as_they_are));
+    tell(arguments, fmt::format("{} was not run from a git repository: {}", before.record.name,
+                                files_as_they_are));
     return "";
   }
   std::vector<fs::path> candidates;
@@ -81,9 +82,9 @@ std::string lay_out(const ReproduceArguments& arguments, const RunOutcome& befor
   candidates.emplace_back(".");
   const fs::path repository = repository_with(commit, candidates);
   if (repository.empty()) {
-    say(arguments,
-        fmt::format("commit {} is not in {} nor in the repository of this folder: {}",
-                    commit.substr(0, 12), candidates.front().string(), files_as_they_are));
+    tell(arguments,
+         fmt::format("commit {} is not in {} nor in the repository of this folder: {}",
+                     commit.substr(0, 12), candidates.front().string(), files_as_they_are));
     return "";
   }
   place.lay_out(repository, commit, fs::path(before.record.folder) / "changes.diff");
@@ -129,9 +130,9 @@ std::string read_errors(const fs::path& file) {
 /// What is told, and whether the folder stays.
 int finish(const ReproduceArguments& arguments, Workplace& place, Reproduction& result) {
   for (const std::string& stage : result.taken_over) {
-    say(arguments, fmt::format("the result of {} came from the net: it was read again and taken "
-                               "over; --fetch fetches it again",
-                               stage));
+    tell(arguments, fmt::format("the result of {} came from the net: it was read again and taken "
+                                "over; --fetch fetches it again",
+                                stage));
   }
   const bool good = is_reproduced(result);
   if (arguments.keep || !good) place.keep();

@@ -15,6 +15,7 @@
 
 #include "cli/reproduce.hpp"
 #include "cli/runs.hpp"
+#include "cli/say.hpp"
 #include "cli/stop_signals.hpp"
 #include "pipeline/file_ops.hpp"
 
@@ -90,7 +91,7 @@ class Watcher {
     winsize size{};
     const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20;
     const std::size_t width = known ? size.ws_col - 1u : 79u;
-    fmt::print(stderr, "\r\x1b[K{}", text.empty() ? "" : text_cut("  " + text, width));
+    say("\r\x1b[K{}", text.empty() ? "" : text_cut("  " + text, width));
     std::fflush(stderr);
   }
 

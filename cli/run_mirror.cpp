@@ -39,8 +39,7 @@ nlohmann::ordered_json json_of(const MirrorCounts& counts) {
 mlflow::Settings mirror_settings(const Configuration& configuration, RunObserver& observer) {
   if (!configuration.mlflow_enabled) return {};
   try {
-    return mlflow::settings_from(configuration.mlflow_uri, process_environment(),
-                                 home_folder());
+    return mlflow::settings_from(configuration.mlflow_uri, process_environment(), home_folder());
   } catch (const Error& error) {
     observer.message(LogLevel::warning, fmt::format("nothing is sent to MLflow: {}", error.what()));
     return {};

@@ -12,6 +12,7 @@
 
 #include "cli/command.hpp"
 #include "cli/help.hpp"
+#include "cli/say.hpp"
 #include "cli/session.hpp"
 #include "pipeline/diagnostics.hpp"
 #include "pipeline/random_id.hpp"
@@ -324,7 +325,7 @@ void add_runs_command(CLI::App& app, Program& program) {
   family->callback([family, &program] {
     if (!family->get_subcommands().empty()) return;
     program.action = [family] {
-      fmt::print(stderr, "{}", family->help());
+      say_text(family->help());
       return static_cast<int>(ErrorKind::usage);
     };
   });

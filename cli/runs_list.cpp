@@ -10,6 +10,7 @@
 #include "cli/command.hpp"
 #include "cli/help.hpp"
 #include "cli/runs.hpp"
+#include "cli/say.hpp"
 #include "cli/session.hpp"
 #include "pipeline/diagnostics.hpp"
 #include "pipeline/random_id.hpp"
@@ -242,7 +243,7 @@ int say(const WhereError& error, const ListArguments& arguments, bool color) {
   diagnostics.add_source("--sort", arguments.sort);
   diagnostics.add_source("--columns", arguments.columns);
   diagnostics.error(*error.place(), error.what(), error.length());
-  fmt::print(stderr, "{}", diagnostics.render(color));
+  say_text(diagnostics.render(color));
   return error.exit_code();
 }
 

@@ -12,6 +12,7 @@
 #include "cli/output_file.hpp"
 #include "cli/plot.hpp"
 #include "cli/runs.hpp"
+#include "cli/say.hpp"
 #include "cli/session.hpp"
 #include "tracking/known_keys.hpp"
 #include "tracking/recorder.hpp"
@@ -88,7 +89,7 @@ std::vector<Series> series_of(RunQueries& queries, const Chosen& chosen, bool by
       std::vector<MetricPoint> points = queries.points(run.id, key);
       if (points.empty()) {
         if (chosen.runs.size() == 1) no_such_metric(queries, run, key);
-        fmt::print(stderr, "{} has no metric '{}'\n", run.name, key);
+        say("{} has no metric '{}'\n", run.name, key);
         continue;
       }
       const auto x = [by_time](const MetricPoint& p) { return by_time ? p.time_ms : p.step; };

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/catalog.hpp"
+#include "cli/say.hpp"
 #include "pipeline/config.hpp"
 #include "pipeline/diagnostics.hpp"
 #include "pipeline/value_json.hpp"
@@ -305,7 +306,7 @@ int stages(const Program& program, const Arguments& arguments) {
   } else if (!arguments.name.empty()) {
     print_stage(*types.front());
   } else if (types.empty()) {
-    fmt::print(stderr, "no plugins were found; see cifarpipe doctor\n");
+    say("no plugins were found; see cifarpipe doctor\n");
   } else {
     std::size_t width = 0;
     for (const StageType* type : types) width = std::max(width, type->description.name.size());

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "cli/command.hpp"
+#include "cli/say.hpp"
 #include "cli/session.hpp"
 #include "cli/sync_report.hpp"
 #include "pipeline/error.hpp"
@@ -107,8 +108,8 @@ std::vector<Target> targets_of(RunQueries& queries, std::vector<RunRow> runs,
         ErrorKind::usage);
   }
   if (nowhere > 0) {
-    fmt::print(stderr, "{} run{} named no server; `cifarpipe sync --to URI` sends them too\n",
-               nowhere, nowhere == 1 ? "" : "s");
+    say("{} run{} named no server; `cifarpipe sync --to URI` sends them too\n", nowhere,
+        nowhere == 1 ? "" : "s");
   }
   return targets;
 }

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/say.hpp"
 #include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
@@ -139,7 +140,7 @@ void SyncProgress::draw() {
                   counted(static_cast<std::size_t>(counts_.points), "point"),
                   counted(static_cast<std::size_t>(counts_.artifacts), "artifact"));
   if (!live_) {
-    fmt::print(stderr, "{}  {:.0f} %  {}\n", uri_, 100 * part, counts);
+    say("{}  {:.0f} %  {}\n", uri_, 100 * part, counts);
     return;
   }
   winsize size{};
@@ -147,13 +148,13 @@ void SyncProgress::draw() {
       ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 40 ? size.ws_col : 80;
   std::string rest = fmt::format(" {:3.0f} %  {}  {}", 100 * part, counts, name_);
   if (rest.size() + kCells >= columns) rest.resize(columns - kCells - 1);
-  fmt::print(stderr, "\r\033[2K{}{}", bar, rest);
+  say("\r\033[2K{}{}", bar, rest);
   std::fflush(stderr);
   drawn_ = true;
 }
 
 void SyncProgress::erase() {
-  if (drawn_) fmt::print(stderr, "\r\033[2K");
+  if (drawn_) say("\r\033[2K");
   drawn_ = false;
 }
 

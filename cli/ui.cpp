@@ -15,6 +15,7 @@
 #include "cli/command.hpp"
 #include "cli/help.hpp"
 #include "cli/mlflow_server.hpp"
+#include "cli/say.hpp"
 #include "pipeline/file_ops.hpp"
 #include "pipeline/lock.hpp"
 
@@ -75,10 +76,9 @@ bool bring_up_to_date(const Program& program, const std::string& url, SignalQueu
     }
   }
   if (!stopped && (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
-    fmt::print(stderr,
-               "cifarpipe: not everything is in MLflow yet; `cifarpipe sync --to {}` sends "
-               "the rest\n",
-               url);
+    say("cifarpipe: not everything is in MLflow yet; `cifarpipe sync --to {}` sends "
+        "the rest\n",
+        url);
   }
   return !stopped;
 }
@@ -138,9 +138,9 @@ int join(const Program& program, const UiArguments& arguments, const fs::path& u
     throw Error("another `cifarpipe ui` of this store is starting its server and does not get done",
                 ErrorKind::environment);
   }
-  fmt::print(stderr, "another `cifarpipe ui` runs the server of this store\n");
+  say("another `cifarpipe ui` runs the server of this store\n");
   if (arguments.port && url != server_url(arguments.host, *arguments.port)) {
-    fmt::print(stderr, "it listens on {}, not on port {}\n", url, *arguments.port);
+    say("it listens on {}, not on port {}\n", url, *arguments.port);
   }
   if (bring_up_to_date(program, url, signals)) present(url, arguments);
   return 0;
@@ -175,7 +175,7 @@ int ui(const Program& program, const UiArguments& arguments) {
   const fs::path mlflow = require_mlflow(program);
   const int port = port_for(arguments);
   SignalQueue signals;
-  fmt::print(stderr, "starting {}; Ctrl-C ends it\n", mlflow.string());
+  say("starting {}; Ctrl-C ends it\n", mlflow.string());
   MlflowServer server({mlflow, folder, arguments.host, port});
   if (!server.wait_until_healthy(signals)) return 0;
   const std::string url = server_url(arguments.host, port);
@@ -185,7 +185,7 @@ int ui(const Program& program, const UiArguments& arguments) {
     watch(server, signals);
   }
   fs::remove(url_file, error);
-  fmt::print(stderr, "stopping mlflow\n");
+  say("stopping mlflow\n");
   server.stop();
   return 0;
 }

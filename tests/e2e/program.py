@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import unittest
 
@@ -47,6 +48,21 @@ class Rerun(Case):
         self.assertIn("cached", again.err)
         self.assertEqual(len(self.rows()), 1)
         self.assertIn("next: cifarpipe runs show latest", first.err)
+        self.check_clean()
+
+    def test_nobody_reads_what_is_said(self):
+        file = self.file(CHAIN)
+        for i, said in enumerate(("2>/dev/full", "2>&-", "2> >(head -c 1)", ">&- 2>&-")):
+            command = f'"$1" run "$2" --new-run --no-cache --name n{i} {said}'
+            done = subprocess.run(["bash", "-c", command, "-", str(PROGRAM), str(file)],
+                                  env=self.store.environment(self.environment), cwd=self.store.dir,
+                                  stdout=subprocess.PIPE, timeout=60)
+            # Without stdout the results get nowhere, and that is told; the run is whole.
+            self.assertEqual(done.returncode, 3 if ">&-" in said[:3] else 0, said)
+            self.assertEqual(self.store.json("runs", "show", f"n{i}")["status"], "FINISHED", said)
+            wrong = subprocess.run(["bash", "-c", f'"$1" runs show nope {said}', "-", str(PROGRAM)],
+                                   env=self.store.environment(), stdout=subprocess.PIPE)
+            self.assertEqual(wrong.returncode, 2, said)
         self.check_clean()
 
     def test_new_run_makes_a_row_of_cached_stages(self):
