@@ -79,7 +79,7 @@ class Sweeper {
  public:
   Sweeper(Store& store, bool apply) : store_(store), apply_(apply) {}
 
-  void result(const JobRef& job, Recorder& recorder) {
+  void result(const JobRef& job) {
     const auto lock = Lock::try_lock(store_.lock_file(job));
     if (!lock) return;  // Someone is at work on it.
     const auto found = store_.find(job);
@@ -88,7 +88,7 @@ class Sweeper {
                       job.key.substr(0, 12)));
     if (!apply_) return;
     store_.remove(job);
-    recorder.forget_result(job);
+    removed_.push_back(job);
   }
   void partial(const JobRef& job) {
     const auto lock = Lock::try_lock(store_.lock_file(job));
@@ -98,6 +98,8 @@ class Sweeper {
     count(dir, fmt::format("{:<9}{}", what, dir.filename().string().substr(0, 30)));
     if (apply_) file_ops().remove_all(dir);
   }
+  /// Results that are gone and that the database still lists.
+  const std::vector<JobRef>& removed() const { return removed_; }
   void finish() const {
     fmt::print("{}, {:.1f} MB{}\n", counted(things_, "thing"), static_cast<double>(bytes_) / 1e6,
                things_ == 0 ? ": nothing to do"
@@ -114,6 +116,7 @@ class Sweeper {
   }
   Store& store_;
   bool apply_;
+  std::vector<JobRef> removed_;
   std::size_t things_ = 0;
   std::uint64_t bytes_ = 0;
 };
@@ -133,7 +136,8 @@ Lock hold_store(const Store& store, Recorder& recorder) {
 
 int gc(const Program& program, const GcArguments& arguments) {
   require_store(program);
-  Session session(program);
+  // On a full disk the database can be read only; what is removed makes room to write in it.
+  Session session(program, Session::Purpose::look);
   Store& store = session.store();
   std::optional<Lock> alone;
   if (arguments.apply) alone = hold_store(store, session.recorder());
@@ -147,13 +151,17 @@ int gc(const Program& program, const GcArguments& arguments) {
   }
   Sweeper sweeper(store, arguments.apply);
   for (const JobRef& job : store.list()) {
-    if (keep.count(job) == 0) sweeper.result(job, session.recorder());
+    if (keep.count(job) == 0) sweeper.result(job);
   }
   for (const JobRef& job : store.partials()) {
     if (unfinished.count(job) == 0) sweeper.partial(job);
   }
   for (const auto& dir : store.stale_work_dirs()) sweeper.folder(dir, "left over");
   if (arguments.apply) store.remove_free_locks();
+  if (!sweeper.removed().empty()) {
+    Session writing(program);
+    for (const JobRef& job : sweeper.removed()) writing.recorder().forget_result(job);
+  }
   sweeper.finish();
   return 0;
 }

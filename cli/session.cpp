@@ -15,8 +15,14 @@ namespace cifarpipe::cli {
 
 namespace {
 
-/// Whether this user may write all that a command writes in a store that is there.
+constexpr std::uintmax_t kLeastRoom = 1 << 20;  // Bytes; what a database takes to be opened.
+
+/// Whether this user may write all that a command writes in a store that is there, and there is
+/// room for it.
 bool can_write(const std::filesystem::path& runs) {
+  std::error_code ec;
+  const auto space = std::filesystem::space(runs, ec);
+  if (!ec && space.available < kLeastRoom) return false;
   for (const char* name : {".", "store/locks", "store/rings", "cifarpipe.db", "cifarpipe.db-wal",
                            "cifarpipe.db-shm"}) {
     if (::access((runs / name).c_str(), W_OK) != 0 && errno != ENOENT) return false;
@@ -32,7 +38,8 @@ Session::Session(const Program& program, Purpose purpose)
 }
 
 Session::Session(const std::filesystem::path& runs, bool as_it_is)
-    : store_(as_it_is ? Store(runs, file_ops(), Store::AsItIs{}) : Store(runs, file_ops())) {
+    : as_it_is_(as_it_is),
+      store_(as_it_is ? Store(runs, file_ops(), Store::AsItIs{}) : Store(runs, file_ops())) {
   const auto database = store_.root() / "cifarpipe.db";
   if (as_it_is) {
     recorder_ = std::make_unique<SqliteRecorder>(database, Database::Access::read);
@@ -109,7 +116,7 @@ std::string Session::digest_of_file(const std::filesystem::path& file, NewDigest
 }
 
 void Session::remember(NewDigests& made) {
-  if (made.empty()) return;
+  if (made.empty() || as_it_is_) return;
   Batch batch(*recorder_);
   for (const auto& [stamp, digest] : made) recorder_->remember_digest(stamp, digest);
   batch.commit();

@@ -20,7 +20,8 @@ namespace cifarpipe::cli {
 
 /// The store of `program.runs_dir`, with what a command does first in it: rows of dead runs are
 /// closed, metrics that dead workers left are stored, a lost database is indexed again. Who only
-/// looks and may not write there sees the store as it is: none of that is done.
+/// looks and may not write there, or finds the disk full, sees the store as it is: none of that is
+/// done.
 class Session {
  public:
   enum class Purpose { change, look };
@@ -43,6 +44,7 @@ class Session {
   /// In one commit: one a file would take longer than all the hashing.
   void remember(NewDigests& made);
 
+  const bool as_it_is_;
   Store store_;
   std::unique_ptr<SqliteRecorder> recorder_;
 };

@@ -42,7 +42,7 @@ std::string stage_of(const Store& store, const JobRef& job) {
 
 int verify(const Program& program) {
   require_store(program);
-  Session session(program);
+  Session session(program, Session::Purpose::look);
   Store& store = session.store();
   const std::vector<JobRef> jobs = store.list();
   std::size_t damaged = 0;

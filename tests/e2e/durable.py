@@ -352,6 +352,32 @@ sqlite3 {disk}/runs/cifarpipe.db 'PRAGMA integrity_check' 2>/dev/null || echo ok
         self.assertIn(3, codes.values())  # Else nothing was shown.
         self.assertEqual(codes["4m"], 0, codes)
 
+    FILLED = """
+mount -t tmpfs -o size=8m none {disk}
+{program} --runs {disk}/runs run {file} --name gone 2>/dev/null
+{program} --runs {disk}/runs run {file} --name kept --set pipeline.seed=9 2>/dev/null
+{program} --runs {disk}/runs runs delete gone
+dd if=/dev/zero of={disk}/filler bs=1k 2>/dev/null || true
+for words in "runs list" "runs show kept" "runs metrics kept" "verify" "plan {file}" "gc"; do
+  {program} --runs {disk}/runs $words >out 2>&1 || (echo "$words"; cat out; exit 1)
+done
+{program} --runs {disk}/runs gc --apply
+rm {disk}/filler
+{program} --runs {disk}/runs verify
+"""
+
+    def test_a_full_disk_can_be_read_and_cleared(self):
+        file = self.store.write("p.toml", slow("p", 60))
+        (self.store.dir / "disk").mkdir()
+        script = self.FILLED.format(disk=self.store.dir / "disk", file=file,
+                                    program=shlex.quote(str(PROGRAM)))
+        done = subprocess.run(["unshare", "-r", "-m", "sh", "-ec", script], text=True,
+                              capture_output=True, timeout=120, cwd=self.store.dir,
+                              env=self.store.environment(self.environment))
+        self.assertEqual(done.returncode, 0, f"{done.stdout} {done.stderr}")
+        self.assertIn("removed", done.stdout)
+        self.assertIn("all as recorded", done.stdout)
+
 
 if __name__ == "__main__":
     if not PROGRAM.exists():
