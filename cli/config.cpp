@@ -44,14 +44,16 @@ const Cell& chosen(const Configuration& configuration, const std::string& name) 
   throw Error(what + list, ErrorKind::usage);
 }
 
-void print_origins(const Configuration& configuration, const Cell& cell) {
+void print_origins(const Configuration& configuration, const Cell& cell, const Secrets& secrets) {
   struct Row {
     std::string path, value, from;
   };
   std::vector<Row> rows;
   for (const OriginLine& line : origins(configuration, cell)) {
-    rows.push_back({line.path, line.secret ? "<secret>" : to_text(line.value),
-                    line.place.known() ? line.place.str() : "default"});
+    rows.push_back(
+        {line.path,
+         line.secret ? "<secret>" : secrets.redacted(to_text(line.value), TextKind::data),
+         line.place.known() ? line.place.str() : "default"});
   }
   for (Row& row : rows) {
     // An input that nobody wrote is no default but the only stage that fits.
@@ -72,10 +74,11 @@ void print_origins(const Configuration& configuration, const Cell& cell) {
 int config(const Program& program, const Arguments& arguments) {
   const LoadedConfig loaded = load_config(program, arguments.config);
   const Cell& cell = chosen(loaded.configuration, arguments.cell);
+  const Secrets secrets = secrets_of(program, loaded.configuration);
   if (arguments.origin) {
-    print_origins(loaded.configuration, cell);
+    print_origins(loaded.configuration, cell, secrets);
   } else {
-    fmt::print("{}", resolved_toml(loaded.configuration, cell));
+    fmt::print("{}", secrets.redacted(resolved_toml(loaded.configuration, cell), TextKind::data));
   }
   return 0;
 }

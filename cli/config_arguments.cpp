@@ -7,6 +7,7 @@
 #include <set>
 
 #include "cli/catalog.hpp"
+#include "cli/say.hpp"
 #include "plugins/catalog.hpp"
 
 namespace cifarpipe::cli {
@@ -23,7 +24,7 @@ void warn_about_other_plugins(const StageCatalog& catalog, const Configuration& 
   for (const PluginCatalog::Problem& problem : plugins->problems()) {
     const bool needed = std::any_of(problem.stages.begin(), problem.stages.end(),
                                     [&](const std::string& s) { return used.count(s) > 0; });
-    if (!needed) fmt::print(stderr, "cifarpipe: warning: {}\n", problem.message);
+    if (!needed) say("cifarpipe: warning: {}\n", problem.message);
   }
 }
 
@@ -48,12 +49,27 @@ LoadedConfig load_config(const Program& program, const ConfigArguments& argument
   Diagnostics diagnostics;
   auto configuration = load_configuration(arguments.file, sets, *loaded.catalog, diagnostics);
   if (!diagnostics.all().empty()) {
-    fmt::print(stderr, "{}", program.secrets.redacted(diagnostics.render(program.color)));
+    say_text(program.secrets.redacted(diagnostics.render(program.color)));
   }
   if (!configuration) throw Error("", static_cast<ErrorKind>(diagnostics.exit_code()));
   loaded.configuration = std::move(*configuration);
   warn_about_other_plugins(*loaded.catalog, loaded.configuration);
   return loaded;
+}
+
+Secrets secrets_of(const Program& program, const Configuration& configuration) {
+  Secrets secrets = program.secrets;
+  for (const Cell& cell : configuration.cells) {
+    for (const StageInstance& stage : cell.stages) {
+      for (const auto& [name, value] : stage.params) {
+        const FieldInfo* field = stage.type->description.params.find(name);
+        if (field == nullptr || !field->secret) continue;
+        const auto* text = std::get_if<std::string>(&value);
+        secrets.add_parameter(stage.name, name, text != nullptr ? *text : to_text(value));
+      }
+    }
+  }
+  return secrets;
 }
 
 }  // namespace cifarpipe::cli

@@ -27,4 +27,7 @@ struct LoadedConfig {
 /// has been said. Its kind is environment if only plugins are to blame, else usage.
 LoadedConfig load_config(const Program& program, const ConfigArguments& arguments);
 
+/// What must never be written down or shown: of the environment, and the secrets of the file.
+Secrets secrets_of(const Program& program, const Configuration& configuration);
+
 }  // namespace cifarpipe::cli

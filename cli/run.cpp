@@ -10,6 +10,7 @@
 #include "cli/progress.hpp"
 #include "cli/run_mirror.hpp"
 #include "cli/runs.hpp"
+#include "cli/say.hpp"
 #include "cli/session.hpp"
 #include "cli/stop_signals.hpp"
 #include "pipeline/environment.hpp"
@@ -45,22 +46,6 @@ void allow_many_files() {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
   }
-}
-
-/// What this command must never write down.
-Secrets secrets_of(const Program& program, const Configuration& configuration) {
-  Secrets secrets = program.secrets;
-  for (const Cell& cell : configuration.cells) {
-    for (const StageInstance& stage : cell.stages) {
-      for (const auto& [name, value] : stage.params) {
-        const FieldInfo* field = stage.type->description.params.find(name);
-        if (field == nullptr || !field->secret) continue;
-        const auto* text = std::get_if<std::string>(&value);
-        secrets.add_parameter(stage.name, name, text != nullptr ? *text : to_text(value));
-      }
-    }
-  }
-  return secrets;
 }
 
 /// Tags for all runs of this shell, as MLflow's own client reads them; --tag wins.
@@ -195,19 +180,19 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
     // Not "latest" where an older row went on or had been done before.
     const RunRecord& run = book.entries().front().record;
     const bool newest = recorder.resolve_run("latest").id == run.id;
-    fmt::print(stderr, "next: cifarpipe runs show {} | cifarpipe runs list | cifarpipe plan {}\n",
-               newest ? "latest" : shell_line({run.name}), shell_line({arguments.config.file}));
+    say("next: cifarpipe runs show {} | cifarpipe runs list | cifarpipe plan {}\n",
+        newest ? "latest" : shell_line({run.name}), shell_line({arguments.config.file}));
     return;
   }
   for (const RunBook::Entry& entry : book.entries()) {
     if (entry.failed) {
-      fmt::print(stderr, "log:  {}\n", typed_path(entry.folder.path() / "run.log"));
+      say("log:  {}\n", typed_path(entry.folder.path() / "run.log"));
       break;
     }
   }
   // A parameter that is wrong is wrong again.
   if (exit_code == static_cast<int>(ErrorKind::usage)) return;
-  fmt::print(stderr, "to go on: {}\n", again(program, book.secrets()));
+  say("to go on: {}\n", again(program, book.secrets()));
 }
 
 /// The recorded results of a run that was finished before, as if its stages had just been looked
@@ -257,7 +242,8 @@ int run(const Program& program, const RunArguments& arguments) {
   const Lock in_use = use_store(session.store());
   block_stop_signals();
   allow_many_files();
-  const GraphWorld world = session.world(loaded.configuration);
+  GraphWorld world = session.world(loaded.configuration);
+  world.secrets = secrets_of(program, loaded.configuration);
   require_stages(loaded.configuration, arguments.until, "--until");
   require_stages(loaded.configuration, arguments.accept_code, "--accept-code");
   const JobGraph graph = build_graph(loaded.configuration, world, arguments.until);

@@ -243,7 +243,8 @@ class Coercion {
     const char* value = std::getenv(name.text.c_str());
     if (value == nullptr) {
       context_.error(name.mark,
-                     fmt::format("{}: the environment has no variable {}", subject(), name.text));
+                     fmt::format("{} comes from the environment variable {}, which is not set",
+                                 subject(), name.text));
       return std::nullopt;
     }
     return string(name, value, field_.type);

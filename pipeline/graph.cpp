@@ -73,7 +73,10 @@ class GraphBuilder {
     }
   }
 
-  JobGraph take() { return std::move(graph_); }
+  JobGraph take() {
+    graph_.secrets = world_.secrets;
+    return std::move(graph_);
+  }
 
  private:
   std::size_t add_job(std::size_t cell_index, std::size_t stage) {
@@ -121,8 +124,15 @@ class GraphBuilder {
     for (const auto& [name, value] : instance.params) {
       const FieldInfo* field = instance.type->description.params.find(name);
       const auto* text = std::get_if<std::string>(&value);
-      if (field == nullptr || text == nullptr || !names_local_path(*field, *text)) continue;
-      parts.path_digests[name] = path_digest(instance, name, *text);
+      if (field == nullptr) continue;
+      if (text != nullptr && names_local_path(*field, *text)) {
+        parts.path_digests[name] = path_digest(instance, name, *text);
+        continue;
+      }
+      // Who asks a server does not change what it gives: user-info is in no key at all.
+      const std::string plain = without_userinfo(to_text(value));
+      std::string shown = world_.secrets.redacted(plain);
+      if (shown != plain) parts.covered[name] = std::move(shown);
     }
     return parts;
   }

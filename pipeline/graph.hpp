@@ -13,6 +13,7 @@
 #include "pipeline/key.hpp"
 #include "pipeline/machine.hpp"
 #include "pipeline/recorder.hpp"
+#include "pipeline/secrets.hpp"
 
 namespace cifarpipe {
 
@@ -45,6 +46,7 @@ struct JobGraph {
   /// cell → stage index → job index; kSkipped for a stage that `--until` leaves out.
   std::vector<std::vector<std::size_t>> cell_jobs;
   static constexpr std::size_t kSkipped = static_cast<std::size_t>(-1);
+  Secrets secrets;  ///< Of the world: not in what is said about the jobs.
 };
 
 /// What the graph needs to know of the world; the program gives the real thing, tests give lambdas.
@@ -54,6 +56,7 @@ struct GraphWorld {
   std::function<std::string(const std::string& path)> digest_path;
   /// The result behind `run:RUN/STAGE.PORT`: the job and the port's digest. Throws Error.
   std::function<std::pair<JobRef, std::string>(const InputSource&)> earlier_result;
+  Secrets secrets = {};  ///< What may stand in no key document and in no reason.
 };
 
 /// `until`: only these instances and what they need; empty = all. Throws Error for a path that is

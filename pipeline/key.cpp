@@ -90,9 +90,15 @@ std::string params_object(const KeyParts& parts) {
     const FieldInfo* field = stage.params.find(name);
     if (field == nullptr || field->no_effect || field->secret || is_wish(stage, name)) continue;
     const auto digest = parts.path_digests.find(name);
-    members[name] = digest == parts.path_digests.end()
-                        ? canonical_value(value)
-                        : object({{"content", json_string(digest->second)}});
+    const auto covered = parts.covered.find(name);
+    if (digest != parts.path_digests.end()) {
+      members[name] = object({{"content", json_string(digest->second)}});
+    } else if (covered != parts.covered.end()) {
+      members[name] = object({{"shown", json_string(covered->second)},
+                              {"sha256", json_string(sha256(canonical_value(value)))}});
+    } else {
+      members[name] = canonical_value(value);
+    }
   }
   return object(members);
 }
@@ -111,6 +117,7 @@ std::string text_of(const json& value) {
   if (value.is_object() && value.contains("content")) {
     return "content " + value["content"].get<std::string>().substr(0, 8);
   }
+  if (value.is_object() && value.contains("shown")) return value["shown"].dump();
   return value.dump();
 }
 
@@ -127,10 +134,11 @@ void compare_members(const json& before, const json& after, std::string_view pre
   for (const std::string& name : names) {
     const json old_value = before.is_object() ? before.value(name, json()) : json();
     const json new_value = after.is_object() ? after.value(name, json()) : json();
-    if (old_value != new_value) {
-      out.push_back(
-          fmt::format("{}{} {} → {}", prefix, name, text_of(old_value), text_of(new_value)));
-    }
+    if (old_value == new_value) continue;
+    const std::string from = text_of(old_value);
+    const std::string to = text_of(new_value);
+    out.push_back(from == to ? fmt::format("{}{} changed in what is not shown", prefix, name)
+                             : fmt::format("{}{} {} → {}", prefix, name, from, to));
   }
 }
 

@@ -25,6 +25,9 @@ struct KeyParts {
   std::uint64_t seed = 0;
   /// For each `input_path` parameter that names a file or folder: the digest of its content.
   std::map<std::string, std::string> path_digests;
+  /// Parameters with a secret in their value, and what may be shown of it. Their digest stands in
+  /// the document: another value is another result, and the document is kept.
+  std::map<std::string, std::string> covered;
   CodeIdentity code = CodeIdentity::build;
   NumericsKeying numerics_keying = NumericsKeying::strict;
   std::string salt;

@@ -112,7 +112,8 @@ std::string Planner::reason_to_run(const Job& job, const std::string& key_docume
   const std::vector<std::string> changes =
       explain_change(*before, key_document, job.instance->name);
   if (changes.empty()) return "its result is not in the store";
-  return fmt::format("{}", fmt::join(changes, ", "));
+  // A document of an earlier version may hold what is covered today.
+  return graph_.secrets.redacted(fmt::format("{}", fmt::join(changes, ", ")));
 }
 
 std::vector<Decision> Planner::decide_all() const {

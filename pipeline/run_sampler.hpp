@@ -47,7 +47,7 @@ class RunSampler {
   struct Watched {
     explicit Watched(SystemMeter m) : meter(std::move(m)) {}
     SystemMeter meter;
-    std::vector<pid_t> workers;  // Empty: nothing of it is going on.
+    std::vector<pid_t> workers;         // Empty: nothing of it is going on.
     std::vector<SystemValues> samples;  // Not yet a point.
     Time begin;
     Time next;

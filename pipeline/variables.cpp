@@ -75,8 +75,8 @@ double Variables::number(const std::string& name, double otherwise, double low, 
   const char* end = value.data() + value.size();
   const auto read = std::from_chars(value.data(), end, result);
   if (read.ec != std::errc() || read.ptr != end || !(result >= low && result <= high)) {
-    refuse(fmt::format("{} is '{}': a number from {} to {} is expected", name, shown(value, 60), low,
-                       high));
+    refuse(fmt::format("{} is '{}': a number from {} to {} is expected", name, shown(value, 60),
+                       low, high));
   }
   return result;
 }

@@ -79,6 +79,19 @@ class Confidential(unittest.TestCase):
             self.command(*look, expect=0)
         self.check_nothing_leaked()
 
+    def test_a_value_of_no_secret_parameter(self):
+        file = self.store.write("p.toml", PIPELINE)
+        for value in (ENVIRONMENT, "https://host.example/data.tar?token=needle-in-the-address",
+                      "Authorization: Bearer needle-of-a-header-7"):
+            own = ["--set", f"leaky.source={value}"]
+            for look in (["run"], ["plan"], ["plan", "--json"], ["config"], ["config", "--origin"],
+                         ["run", "--json", "--force", "leaky"]):
+                self.command(*look[:1], file, *own, *look[1:], expect=0)
+        plan = self.command("plan", file, expect=0).out  # From one that is covered.
+        self.assertIn("source ", plan)
+        self.command("runs", "show", "latest", expect=0)
+        self.check_nothing_leaked()
+
     def test_names(self):
         file = self.store.write("p.toml", PIPELINE)
         self.command("run", file, "--name", f"with {ENVIRONMENT}", "--set",

@@ -185,16 +185,11 @@ BOOST_AUTO_TEST_CASE(all_the_other_variables) {
 
 BOOST_AUTO_TEST_CASE(values_that_cannot_be) {
   const std::pair<const char*, const char*> kValues[] = {
-      {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "many"},
-      {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "-1"},
-      {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1.5"},
-      {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3x"},
-      {"MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "-2"},
-      {"MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "nan"},
-      {"MLFLOW_HTTP_REQUEST_TIMEOUT", "0"},
-      {"MLFLOW_HTTP_REQUEST_TIMEOUT", "1,5"},
-      {"MLFLOW_TRACKING_INSECURE_TLS", "maybe"},
-      {"MLFLOW_ALLOW_HTTP_REDIRECTS", "2"},
+      {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "many"},  {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "-1"},
+      {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1.5"},   {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3x"},
+      {"MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "-2"}, {"MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "nan"},
+      {"MLFLOW_HTTP_REQUEST_TIMEOUT", "0"},         {"MLFLOW_HTTP_REQUEST_TIMEOUT", "1,5"},
+      {"MLFLOW_TRACKING_INSECURE_TLS", "maybe"},    {"MLFLOW_ALLOW_HTTP_REDIRECTS", "2"},
       {"MLFLOW_S3_ENDPOINT_URL", "minio:9000"},
   };
   for (const auto& value : kValues) {

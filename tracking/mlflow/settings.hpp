@@ -23,7 +23,7 @@ struct Settings {
   std::string experiment_id;
   std::string run_name;  ///< MLFLOW_RUN_NAME
   std::string run_id;    ///< MLFLOW_RUN_ID: mirror into this run, the first of a command only.
-  int retries = 7;  ///< Of a call that may be repeated.
+  int retries = 7;       ///< Of a call that may be repeated.
   double backoff_factor = 2;
   double backoff_jitter = 1;
   double probe_timeout_s = 3;  ///< Of asking what a server is; who only waits for it takes more.
