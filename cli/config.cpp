@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "cli/config_arguments.hpp"
+#include "cli/runs.hpp"
+#include "pipeline/diagnostics.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -30,7 +32,9 @@ const Cell& chosen(const Configuration& configuration, const std::string& name) 
                 ErrorKind::usage);
   }
   std::string list;
-  for (std::size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) list += "\n  " + names[i];
+  for (std::size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) {
+    list += "\n  " + printable(names[i]);
+  }
   if (names.size() > kNamesShown)
     list += fmt::format("\n  … and {} more", names.size() - kNamesShown);
   const std::string guess = name.empty() ? "" : nearest(name, names);
@@ -50,7 +54,7 @@ void print_origins(const Configuration& configuration, const Cell& cell) {
   };
   std::vector<Row> rows;
   for (const OriginLine& line : origins(configuration, cell)) {
-    rows.push_back({line.path, line.secret ? "<secret>" : to_text(line.value),
+    rows.push_back({line.path, line.secret ? "<secret>" : text_shown(to_text(line.value)),
                     line.place.known() ? line.place.str() : "default"});
   }
   for (Row& row : rows) {

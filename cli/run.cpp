@@ -187,7 +187,8 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
     const std::string when = entry.how == RunObserver::Opened::already_finished
                                  ? "nothing to do"
                                  : duration_text(took_ms(run, run.end_ms));
-    fmt::print("{}  {}  {}  {}\n", to_string(run.status), run.name, when, typed_path(run.folder));
+    fmt::print("{}  {}  {}  {}\n", to_string(run.status), text_shown(run.name), when,
+               typed_path(run.folder));
   }
   std::fflush(stdout);
   if (arguments.quiet) return;

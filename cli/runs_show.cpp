@@ -24,9 +24,11 @@ void print_pairs(const Look& look, std::string_view title,
   if (pairs.empty()) return;
   print_heading(look, title);
   std::size_t widest = 0;
-  for (const auto& [key, value] : pairs) widest = std::max(widest, text_width(key));
+  for (const auto& [key, value] : pairs) widest = std::max(widest, text_width(text_shown(key)));
   for (const auto& [key, value] : pairs) {
-    const std::string line = fmt::format("  {:<{}}  {}", key, widest, value);
+    const std::string shown = text_shown(key);
+    const std::string line = fmt::format(
+        "  {}{}  {}", shown, std::string(widest - text_width(shown), ' '), text_shown(value));
     fmt::print("{}\n", look.width > 0 ? text_cut(line, look.width) : line);
   }
 }
@@ -34,23 +36,23 @@ void print_pairs(const Look& look, std::string_view title,
 void print_head(RunQueries& queries, const RunRow& row, const Look& look) {
   const RunRecord& run = row.record;
   const std::int64_t now = now_ms();
-  fmt::print("{}  {}{}\n", look.paint(kBold, run.name),
+  fmt::print("{}  {}{}\n", look.paint(kBold, text_shown(run.name)),
              look.paint(status_color(to_string(run.status)), to_string(run.status)),
              row.deleted ? "  deleted (`cifarpipe runs restore` brings it back)" : "");
   const auto line = [](std::string_view name, std::string_view text) {
-    if (!text.empty()) fmt::print("  {:<10}  {}\n", name, text);
+    if (!text.empty()) fmt::print("  {:<10}  {}\n", name, printable(text));
   };
   line("message", row.message);
   line("note", row.note);
   std::string tags;
   for (const auto& [key, value] : queries.tags(run.id)) {
-    tags += fmt::format("{}{}={}", tags.empty() ? "" : "  ", key, value);
+    tags += fmt::format("{}{}={}", tags.empty() ? "" : "  ", text_shown(key), text_shown(value));
   }
   line("tags", tags);
   line("id", run.id);
   line("experiment", run.experiment);
-  if (run.cell) line("cell", *run.cell);
-  if (!run.parent_id.empty()) line("parent", queries.run(run.parent_id).record.name);
+  if (run.cell) line("cell", text_shown(*run.cell));
+  if (!run.parent_id.empty()) line("parent", text_shown(queries.run(run.parent_id).record.name));
   line("started", fmt::format("{} ({})", time_text(run.start_ms), time_ago(run.start_ms, now)));
   line("took", fmt::format("{}{}", took_text(run, now),
                            run.attempt > 1 ? fmt::format(", {} attempts", run.attempt) : ""));
@@ -114,7 +116,7 @@ void print_stages(const std::vector<StageRow>& stages, const Look& look) {
   if (table.empty()) return;
   print_heading(look, "stages");
   table.print(look, "  ");
-  for (const std::string& message : messages) fmt::print("  {}\n", message);
+  for (const std::string& message : messages) fmt::print("  {}\n", printable(message));
 }
 
 void print_summaries(const std::vector<MetricSummary>& metrics, const Look& look,
