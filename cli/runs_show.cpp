@@ -7,6 +7,7 @@
 #include "cli/progress.hpp"
 #include "cli/runs.hpp"
 #include "pipeline/diagnostics.hpp"
+#include "pipeline/provenance.hpp"
 #include "pipeline/random_id.hpp"
 #include "pipeline/value_json.hpp"
 
@@ -186,6 +187,13 @@ int show_run(RunQueries& queries, const RunRecord& run, bool json) {
 void no_such_metric(RunQueries& queries, const RunRecord& run, const std::string& key) {
   std::vector<std::string> keys;
   for (const MetricSummary& m : queries.metrics(run.id)) keys.push_back(m.key);
+  RunFilter below;
+  below.parent = run.id;
+  if (const auto cells = queries.runs(below); keys.empty() && !cells.empty()) {
+    throw Error(fmt::format("{} has no metrics of its own; the runs below it have, such as {}",
+                            run.name, shell_line({cells.back().record.name})),
+                ErrorKind::usage);
+  }
   const std::string near = nearest(key, keys);
   throw Error(
       fmt::format("{} has no metric '{}'{}", run.name, key,
