@@ -3,6 +3,7 @@
 no page, and what comes out for other programs is whole. Uses the stages of tests/plugins."""
 
 import json
+import os
 import sys
 import unittest
 
@@ -42,9 +43,9 @@ class Texts(PluginCase):
         file = self.store.write("w.toml", EVIL)
         long = 20_000 * "x"
         self.run_("run", file, "--set", "a.text=y", "--name", "one", expect=0)
-        for result in (self.run_("plan", file, "--set", "a.text=" + long, expect=0),
-                       self.run_("run", file, "--set", "a.text=" + long, "--name", 5_000 * "n",
-                                 expect=0),
+        endless = self.store.write("e.toml", EVIL.replace("red", long))
+        for result in (self.run_("plan", endless, expect=0),
+                       self.run_("run", endless, "--name", 5_000 * "n", expect=0),
                        self.run_("runs", "list", expect=0)):
             lines = (result.out + result.err).splitlines()
             self.assertLess(max(map(len, lines)), 400, lines)
@@ -53,6 +54,24 @@ class Texts(PluginCase):
         self.assertLess(len(self.run_("runs", "show", "one", expect=0).out), 3_000)
         plan = self.run_("plan", file, "--json", "--set", "a.text=z" + long, expect=0).out
         self.assertIn("z" + long, json.loads(plan)[0]["reason"])
+
+    def test_advice_that_can_be_followed(self):
+        for text, said in [
+            ('params.value = "nan"', "must be a number, not the string \"nan\"\n"),
+            ('params.value = "0.5"', "; write 0.5 without quotes\n"),
+            ('[pipeline]\nname = ""', "'name' = \"\" cannot name an experiment: it is empty\n"),
+            ('[pipeline]\nname = "a\\nb"', "all characters may be in it but line breaks, tabs"),
+        ]:
+            file = self.store.write("w.toml", '[stages.a]\nuses = "emit"\n' + text + "\n")
+            self.assertIn(said, self.run_("check", file, expect=2).err)
+
+    def test_a_file_that_may_not_be_read(self):
+        file = self.store.write("w.toml", EVIL)
+        file.chmod(0)
+        if os.access(file, os.R_OK):
+            self.skipTest("nothing is forbidden to root")
+        self.assertIn("w.toml: error: cannot be read: Permission denied\n",
+                      self.run_("check", file, expect=2).err)
 
     def test_mermaid_of_cells_with_quotes(self):
         file = self.store.write("m.toml", '[stages.a]\nuses = "emit"\n'
