@@ -28,6 +28,14 @@ struct Program {
   std::function<int()> action;
 };
 
+/// Throws Error (usage) for what can be no folder of runs: a file, or nothing.
+void require_runs_folder(const Program& program);
+/// The words that lead a further command to the same store and plugins: "cifarpipe --runs DIR".
+std::vector<std::string> same_program(const Program& program);
+/// Such a command as it can be shown and typed: "cifarpipe --runs DIR runs list".
+std::string next_command(const Program& program, const Secrets& secrets,
+                         const std::vector<std::string>& words);
+
 // Each adds one subcommand (or a family) to `app`.
 void add_run_command(CLI::App& app, Program& program);
 void add_plan_command(CLI::App& app, Program& program);

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "cli/config_arguments.hpp"
+#include "cli/runs.hpp"
+#include "pipeline/diagnostics.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -30,7 +32,9 @@ const Cell& chosen(const Configuration& configuration, const std::string& name) 
                 ErrorKind::usage);
   }
   std::string list;
-  for (std::size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) list += "\n  " + names[i];
+  for (std::size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) {
+    list += "\n  " + printable(names[i]);
+  }
   if (names.size() > kNamesShown)
     list += fmt::format("\n  … and {} more", names.size() - kNamesShown);
   const std::string guess = name.empty() ? "" : nearest(name, names);
@@ -50,10 +54,10 @@ void print_origins(const Configuration& configuration, const Cell& cell, const S
   };
   std::vector<Row> rows;
   for (const OriginLine& line : origins(configuration, cell)) {
-    rows.push_back(
-        {line.path,
-         line.secret ? "<secret>" : secrets.redacted(to_text(line.value), TextKind::data),
-         line.place.known() ? line.place.str() : "default"});
+    rows.push_back({line.path,
+                    line.secret ? "<secret>"
+                                : text_shown(secrets.redacted(to_text(line.value), TextKind::data)),
+                    line.place.known() ? line.place.str() : "default"});
   }
   for (Row& row : rows) {
     // An input that nobody wrote is no default but the only stage that fits.

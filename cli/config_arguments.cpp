@@ -40,6 +40,9 @@ void add_config_arguments(CLI::App& command, ConfigArguments& arguments) {
 }
 
 LoadedConfig load_config(const Program& program, const ConfigArguments& arguments) {
+  if (arguments.file.empty()) {
+    throw Error("the name of the pipeline file is empty", ErrorKind::usage);
+  }
   LoadedConfig loaded;
   loaded.catalog = open_catalog(program, plugin_paths_of(arguments.file));
   std::vector<SetArgument> sets;

@@ -7,28 +7,34 @@
 #include <cstdlib>
 #include <set>
 
-#include "cli/command.hpp"
+#include "cli/session.hpp"
 #include "pipeline/machine.hpp"
 #include "plugins/catalog.hpp"
+#include "tracking/database.hpp"
+#include "tracking/migrations.hpp"
 
 namespace cifarpipe::cli {
 namespace {
 
-/// Prints one line a finding and remembers whether something is missing.
+/// Prints one line a finding and remembers whether something is missing or wrong.
 class Findings {
  public:
   void ok(std::string_view what, const std::string& text) { print("", what, text); }
   void missing(std::string_view what, const std::string& text) {
-    missing_ = true;
+    good_ = false;
     print("missing: ", what, text);
   }
-  int exit_code() const { return missing_ ? static_cast<int>(ErrorKind::environment) : 0; }
+  void wrong(std::string_view what, const std::string& text) {
+    good_ = false;
+    print("problem: ", what, text);
+  }
+  int exit_code() const { return !good_ ? static_cast<int>(ErrorKind::environment) : 0; }
 
  private:
   static void print(std::string_view mark, std::string_view what, const std::string& text) {
     fmt::print("{:<12} {}{}\n", what, mark, text);
   }
-  bool missing_ = false;
+  bool good_ = true;
 };
 
 std::filesystem::path on_path(std::string_view name) {
@@ -57,22 +63,43 @@ void machine_lines(Findings& findings) {
 }
 
 void disk_line(const Program& program, Findings& findings) {
-  std::filesystem::path runs = std::filesystem::absolute(program.runs_dir);
+  const std::filesystem::path runs = runs_folder(program);
   std::filesystem::path there = runs;
-  while (!std::filesystem::exists(there)) there = there.parent_path();
+  std::error_code error;
+  while (!std::filesystem::exists(there, error) && there.has_relative_path()) {
+    there = there.parent_path();
+  }
   struct statvfs info {};
   if (statvfs(there.c_str(), &info) != 0) {
-    findings.missing("runs", runs.string() + " cannot be reached");
+    findings.wrong("runs", runs.string() + " cannot be reached");
     return;
   }
   const double free = static_cast<double>(info.f_bavail) * static_cast<double>(info.f_frsize);
   const std::string text = fmt::format("{} ({:.1f} GB free)", runs.string(), free / 1e9);
   if (access(there.c_str(), W_OK) != 0) {
-    findings.missing("runs", text + ", not writable; choose another folder with --runs");
+    findings.wrong("runs", text + ": not writable; choose another folder with --runs");
   } else if (free < 1e9) {
-    findings.missing("runs", text + ": less than 1 GB is left; `cifarpipe gc` helps");
+    findings.wrong("runs", text + ": less than 1 GB is left; `cifarpipe gc` helps");
   } else {
     findings.ok("runs", text);
+  }
+}
+
+/// Whether runs can be recorded and looked up there.
+void database_line(const Program& program, Findings& findings) {
+  const std::filesystem::path file = runs_folder(program) / "cifarpipe.db";
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return;
+  // Readers, too, write beside a database that somebody has open.
+  const bool writable =
+      access(file.c_str(), W_OK) == 0 && access(file.parent_path().c_str(), W_OK) == 0;
+  const bool open = std::filesystem::exists(file.string() + "-wal", error);
+  try {
+    const Database db(file, open && writable ? Database::Access::write : Database::Access::read);
+    require_not_newer(db);
+    findings.ok("database", file.string());
+  } catch (const Error& problem) {
+    findings.wrong("database", problem.what());
   }
 }
 
@@ -87,7 +114,7 @@ void plugin_lines(const Program& program, Findings& findings) {
                                      type->plugin_version, type->build_id.substr(0, 8)));
   }
   for (const PluginCatalog::Problem& problem : catalog.problems()) {
-    findings.missing("plugin", problem.message);
+    findings.wrong("plugin", problem.message);
   }
   for (const std::string& version : torch) findings.ok("libtorch", version);
   if (catalog.names().empty()) {
@@ -102,6 +129,7 @@ int doctor(const Program& program) {
   findings.ok("cifarpipe", fmt::format("{} ({})", CIFARPIPE_VERSION, program.executable.string()));
   machine_lines(findings);
   disk_line(program, findings);
+  database_line(program, findings);
   const auto worker = program.executable.parent_path() / "cifarpipe-worker";
   if (access(worker.c_str(), X_OK) == 0) {
     findings.ok("worker", worker.string());

@@ -37,7 +37,8 @@ std::int64_t parse_age(const std::string& text) {
                          : unit == "m" ? 60
                          : unit == "s" ? 1
                                        : 0;
-  if (used == 0 || number < 0 || seconds == 0) {
+  constexpr double kMost = 1e9;  // Seconds; also nan and inf are no age.
+  if (used == 0 || !(number >= 0 && number * seconds <= kMost) || seconds == 0) {
     throw Error(fmt::format("--older-than {}: write a number with d, h, m or s, such as 30d", text),
                 ErrorKind::usage);
   }
@@ -95,7 +96,7 @@ class Sweeper {
     if (lock) folder(store_.partial_dir(job), "partial");
   }
   void folder(const std::filesystem::path& dir, std::string_view what) {
-    count(dir, fmt::format("{:<9}{}", what, dir.filename().string().substr(0, 30)));
+    count(dir, fmt::format("{:<9} {}", what, dir.filename().string().substr(0, 30)));
     if (apply_) file_ops().remove_all(dir);
   }
   /// Results that are gone and that the database still lists.

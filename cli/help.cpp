@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <vector>
 
 #include "pipeline/diagnostics.hpp"
@@ -198,6 +199,15 @@ std::function<std::string(const std::string&)> whole_number(std::int64_t least, 
     if (whole && number >= least && number <= most) return "";
     return fmt::format("'{}' is not a whole number from {} to {}", text, least, most);
   };
+}
+
+double number_of_0_or_more(std::string_view option, std::string_view text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool read = error == std::errc() && end == text.data() + text.size();
+  if (read && std::isfinite(number) && number >= 0) return number;
+  throw CLI::ValidationError(fmt::format("{} {}", option, text),
+                             "a number of 0 or more is expected");
 }
 
 }  // namespace cifarpipe::cli

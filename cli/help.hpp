@@ -21,4 +21,7 @@ std::string usage_problem(const CLI::App& app, const CLI::ParseError& error);
 /// A check for an option: what is wrong with a text that is no whole number in [least, most].
 std::function<std::string(const std::string&)> whole_number(std::int64_t least, std::int64_t most);
 
+/// The number behind `option`; throws CLI::ValidationError unless it is 0 or more, and finite.
+double number_of_0_or_more(std::string_view option, std::string_view text);
+
 }  // namespace cifarpipe::cli

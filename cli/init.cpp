@@ -10,7 +10,9 @@
 #include <filesystem>
 
 #include "cli/catalog.hpp"
+#include "cli/command.hpp"
 #include "pipeline/config.hpp"
+#include "pipeline/provenance.hpp"
 
 namespace cifarpipe::cli {
 namespace {
@@ -109,7 +111,8 @@ std::string inputs_of(const StageCatalog& catalog, const StageType& type) {
 
 std::string content(const StageCatalog& catalog, const std::string& file) {
   const std::string name = std::filesystem::path(file).stem().string();
-  std::string out = fmt::format(fmt::runtime(kHead), file, fmt::format("{:<25}", to_text(name)));
+  std::string out =
+      fmt::format(fmt::runtime(kHead), shell_line({file}), fmt::format("{:<25}", to_text(name)));
   for (const Link& link : kChain) {
     const StageType* type = catalog.find(link.uses);
     if (type == nullptr) continue;
@@ -126,6 +129,7 @@ std::string content(const StageCatalog& catalog, const std::string& file) {
 }
 
 int init(const Program& program, const std::string& file) {
+  if (file.empty()) throw Error("the name of the file to write is empty", ErrorKind::usage);
   const std::unique_ptr<StageCatalog> catalog = open_catalog(program, {});
   if (catalog->names().empty()) {
     throw Error("no plugins were found, so there is nothing to write about; see cifarpipe doctor",
@@ -148,7 +152,7 @@ int init(const Program& program, const std::string& file) {
     unlink(file.c_str());
     throw system_error("cannot write " + file, written < 0 ? errno : ENOSPC);
   }
-  fmt::print("wrote {}; next: cifarpipe check {}\n", file, file);
+  fmt::print("wrote {}; next: {}\n", file, next_command(program, program.secrets, {"check", file}));
   return 0;
 }
 

@@ -131,6 +131,7 @@ int parse(CLI::App& app, Program& program, int argc, char** argv) {
 
 int act(const Program& program) {
   try {
+    require_runs_folder(program);
     return program.action();
   } catch (const Error& error) {
     return complain(program, error);

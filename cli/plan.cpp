@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "cli/runs.hpp"
 #include "cli/session.hpp"
 #include "tracking/quantities.hpp"
 
@@ -55,11 +56,12 @@ void print_text(const Configuration& configuration, const JobGraph& graph,
     due += d.action != Action::cached;
     std::string cell;
     if (configuration.has_matrix) {
-      cell = job.users.size() == 1 ? "  [" + configuration.cells[job.users.front().cell].name + "]"
-                                   : fmt::format("  [{} cells]", job.users.size());
+      cell = job.users.size() == 1
+                 ? fmt::format("  [{}]", text_shown(configuration.cells[job.users[0].cell].name))
+                 : fmt::format("  [{} cells]", job.users.size());
     }
-    fmt::print("{:<{}}  {:<6}  {}{}\n", job.instance->name, widest, to_string(d.action), d.reason,
-               cell);
+    fmt::print("{:<{}}  {:<6}  {}{}\n", job.instance->name, widest, to_string(d.action),
+               text_shown(d.reason), cell);
   }
   fmt::print("{} of {} to run{}\n", due, counted(graph.jobs.size(), "job"),
              configuration.has_matrix ? " for " + counted(configuration.cells.size(), "cell") : "");

@@ -38,7 +38,10 @@ Axis x_axis(const std::vector<Series>& series, bool log, std::size_t most_ticks)
   const bool whole = std::all_of(series.begin(), series.end(), [](const Series& s) {
     return std::all_of(s.x.begin(), s.x.end(), [](double x) { return x == std::floor(x); });
   });
-  return make_axis(extent.low, extent.high, {.whole = whole, .most_ticks = most_ticks});
+  // One step alone stands at the beginning: before the first point there was none.
+  const bool one = extent.any && extent.low == extent.high;
+  const double high = one ? extent.low + std::max(1.0, std::abs(extent.low) * 0.1) : extent.high;
+  return make_axis(extent.low, high, {.whole = whole, .most_ticks = most_ticks});
 }
 
 std::string sparkline(const std::vector<double>& values, double low, double high,
@@ -73,7 +76,7 @@ std::string x_text(double x) {
 }  // namespace
 
 std::string legend_figures(const Series& series, bool log) {
-  std::size_t not_finite = 0, not_positive = 0, best = 0, last = 0;
+  std::size_t not_finite = 0, not_positive = 0, best = 0;
   bool any = false;
   for (std::size_t i = 0; i < series.y.size(); ++i) {
     if (!std::isfinite(series.y[i])) {
@@ -83,7 +86,6 @@ std::string legend_figures(const Series& series, bool log) {
     if (log && series.y[i] <= 0) ++not_positive;
     if (!any || series.y[i] < series.y[best]) best = i;
     any = true;
-    last = i;
   }
   std::string out;
   if (any) {
@@ -91,7 +93,8 @@ std::string legend_figures(const Series& series, bool log) {
     for (std::size_t i = 0; i < series.y.size(); ++i) {
       if (std::isfinite(series.y[i]) && series.y[i] > series.y[most]) most = i;
     }
-    out = fmt::format("last {:.4g}", series.y[last]);
+    const double last = series.y.back();
+    out = std::isnan(last) ? "last nan" : fmt::format("last {:.4g}", last);  // Never "-nan".
     if (series.y.size() > 1) {
       out += fmt::format(", least {:.4g} at {}, most {:.4g} at {}", series.y[best],
                          x_text(series.x[best]), series.y[most], x_text(series.x[most]));

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/progress.hpp"
+#include "cli/runs.hpp"
 #include "cli/say.hpp"
 #include "pipeline/random_id.hpp"
 #include "tracking/quantities.hpp"
@@ -19,29 +20,9 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr const char* kReset = "\033[0m";
-constexpr const char* kBold = "\033[1m";
-constexpr const char* kDim = "\033[2m";
 constexpr const char* kGreen = "\033[32m";
 constexpr const char* kRed = "\033[31m";
 constexpr const char* kYellow = "\033[33m";
-
-/// Code points, which for what is printed here is columns.
-std::size_t width(std::string_view text) {
-  std::size_t n = 0;
-  for (const char c : text) n += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  return n;
-}
-
-std::string cut(std::string text, std::size_t columns) {
-  if (width(text) <= columns) return text;
-  while (!text.empty() && width(text) >= columns) {
-    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) {
-      text.pop_back();
-    }
-    if (!text.empty()) text.pop_back();
-  }
-  return text + "…";
-}
 
 class TextProgress : public RunObserver {
  public:
@@ -58,7 +39,7 @@ class TextProgress : public RunObserver {
     ++listed_;
     const std::string goes_on =
         how == Opened::continued ? fmt::format(" goes on, attempt {}", run.attempt) : "";
-    line(fmt::format("{}{}  {}", paint(kBold, run.name), goes_on,
+    line(fmt::format("{}{}  {}", paint(kBold, text_shown(run.name)), goes_on,
                      paint(kDim, typed_path(run.folder))));
   }
 
@@ -68,8 +49,9 @@ class TextProgress : public RunObserver {
     live.label = name_of(job);
     live.start = live.last_plain = steady_clock::now();
     if (verbosity_ == Verbosity::quiet) return;
-    const std::string how =
-        from_checkpoint ? fmt::format("attempt {}, from its checkpoint", attempt) : reason;
+    const std::string how = from_checkpoint
+                                ? fmt::format("attempt {}, from its checkpoint", attempt)
+                                : text_shown(reason);
     if (!live_ || from_checkpoint) {
       line(fmt::format("{:<14} {}", live.label, paint(kDim, how)));
     }
@@ -108,7 +90,7 @@ class TextProgress : public RunObserver {
         text += fmt::format("{} {:>9}", paint(kDim, fmt::format("{:<10}", end.action)), "");
       }
       line(text + "  " + finals(end.finals));
-      if (end.action == "reproduced") line(fmt::format("{:<14} {}", "", end.reason));
+      if (end.action == "reproduced") line(fmt::format("{:<14} {}", "", text_shown(end.reason)));
     } else if (end.status == "failed") {
       line(fmt::format("{:<14} {}", name_of(job), paint(kRed, "failed: " + end.message)));
       for (const std::string& printed : end.last_lines) {
@@ -118,7 +100,7 @@ class TextProgress : public RunObserver {
       if (verbosity_ == Verbosity::quiet) return;
       line(fmt::format("{:<14} {}", name_of(job),
                        paint(kYellow, end.status == "killed" ? "stopped" : end.status) +
-                           (end.reason.empty() ? "" : " (" + end.reason + ")")));
+                           (end.reason.empty() ? "" : " (" + text_shown(end.reason) + ")")));
     }
   }
 
@@ -157,7 +139,7 @@ class TextProgress : public RunObserver {
   }
 
   static std::string name_of(const JobLabel& job) {
-    return job.cell.empty() ? job.stage : fmt::format("{} [{}]", job.stage, job.cell);
+    return job.cell.empty() ? job.stage : fmt::format("{} [{}]", job.stage, text_shown(job.cell));
   }
 
   static std::string finals(const std::vector<VisiblePoint>& points) {
@@ -201,7 +183,7 @@ class TextProgress : public RunObserver {
         text += fmt::format("  {} {}", amount(p.done, p.unit), p.unit == "bytes" ? "" : p.unit);
     }
     if (!p.text.empty()) text += "  " + p.text;
-    return cut(text, columns);
+    return text_cut(text, columns);
   }
 
   void line(const std::string& text) {

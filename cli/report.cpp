@@ -39,7 +39,7 @@ int write(const Program& program, const ReportArguments& arguments) {
                 ErrorKind::environment);
   }
   RunQueries queries(session->sqlite().database());
-  const report::Source source{queries, session->store(), now_ms()};
+  const report::Source source{queries, session->store(), now_ms(), same_program(program)};
   const std::string page = report::write_report(source, ids, CIFARPIPE_VERSION);
   if (to_stdout) {
     std::fwrite(page.data(), 1, page.size(), stdout);

@@ -11,7 +11,8 @@
 #include <fstream>
 #include <memory>
 
-#include "cli/command.hpp"
+#include "cli/catalog.hpp"
+#include "cli/help.hpp"
 #include "cli/reproduce_state.hpp"
 #include "cli/say.hpp"
 #include "cli/session.hpp"
@@ -39,6 +40,31 @@ struct ReproduceArguments {
 
 void tell(const ReproduceArguments& arguments, const std::string& text) {
   if (!arguments.json) say("{}\n", text);
+}
+
+/// Throws Error (usage) unless `run` has such a secret and the environment its value.
+void require_secret(const RunOutcome& run, const StageCatalog& catalog, const std::string& text) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(fmt::format("--secret {}: {}", text, why), ErrorKind::usage);
+  };
+  const std::string path = text.substr(0, text.find('='));
+  const std::string name = text.substr(path.size() + 1);
+  const std::string stage = path.substr(0, path.rfind('.'));
+  const auto of_run = std::find_if(run.stages.begin(), run.stages.end(),
+                                   [&](const StageOutcome& s) { return s.name == stage; });
+  if (of_run == run.stages.end() || stage == path) {
+    refuse(fmt::format("{} has no stage '{}'", run.record.name, stage));
+  }
+  const StageType* type = catalog.find(of_run->uses);
+  if (type == nullptr) return;  // Loading the configuration tells why.
+  const std::string param = path.substr(stage.size() + 1);
+  const FieldInfo* field = type->description.params.find(param);
+  if (field == nullptr || !field->secret) {
+    refuse(fmt::format("stage '{}' has no secret parameter '{}'", stage, param));
+  }
+  if (std::getenv(name.c_str()) == nullptr) {
+    refuse(fmt::format("the environment has no variable {}", name));
+  }
 }
 
 /// `--secret STAGE.PARAM=NAME` as the `--set` that it means.
@@ -179,6 +205,14 @@ int reproduce(const Program& program, const ReproduceArguments& arguments) {
   result.tolerance = arguments.tolerance;
   std::optional<Lock> in_use;  // What is read from the store must not be collected meanwhile.
   result.before = recorded_run(program, arguments.run, in_use);
+  if (!sets.empty()) {
+    const auto catalog = open_catalog(
+        program,
+        plugin_paths_of((fs::path(result.before.record.folder) / "resolved.toml").string()));
+    for (const std::string& text : arguments.secrets) {
+      require_secret(result.before, *catalog, text);
+    }
+  }
   result.missing = fact(result.before, "git.missing");
   LoadedConfig loaded = recorded_configuration(program, result.before, sets);
   result.producers = producers_of(loaded.configuration.cells.front());
@@ -228,10 +262,13 @@ void add_reproduce_command(CLI::App& app, Program& program) {
   command->add_flag("--fetch", arguments->fetch,
                     "Fetch again what came from the net, too, instead of taking its result over.");
   command
-      ->add_option("--tolerance", arguments->tolerance,
-                   "Metrics may differ by so much; files then do not count.")
-      ->type_name("X")
-      ->check(CLI::NonNegativeNumber);
+      ->add_option_function<std::string>(
+          "--tolerance",
+          [arguments](const std::string& text) {
+            arguments->tolerance = number_of_0_or_more("--tolerance", text);
+          },
+          "Metrics may differ by so much; files then do not count.")
+      ->type_name("X");
   command
       ->add_option("--secret", arguments->secrets,
                    "A secret parameter, which is not recorded, from the environment.")

@@ -253,7 +253,7 @@ void as_recorded(Configuration& configuration, const RunOutcome& run, const fs::
 
 std::vector<std::string> fill_store(const Program& program, const Configuration& configuration,
                                     const RunOutcome& run, const fs::path& runs, bool fetch) {
-  Store store(fs::absolute(program.runs_dir), file_ops());
+  Store store(runs_folder(program), file_ops());
   Store fresh(runs, file_ops());
   SqliteRecorder recorder(runs / "cifarpipe.db");
   std::vector<std::string> taken;

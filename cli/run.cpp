@@ -117,8 +117,7 @@ RunBookOptions book_options(const Program& program, const RunArguments& argument
   options.tags = parse_tags(arguments.tags);
   options.command = again(program, options.secrets);
   const auto folder = std::filesystem::absolute(configuration.file).parent_path();
-  add_git_facts(git_state(folder, std::filesystem::absolute(program.runs_dir)), configuration.file,
-                options);
+  add_git_facts(git_state(folder, runs_folder(program)), configuration.file, options);
   for (auto& fact : machine_facts(machine)) options.facts.push_back(std::move(fact));
   for (auto& fact : environment_facts(Nvml::open().get())) {
     options.facts.push_back(std::move(fact));
@@ -172,7 +171,8 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
     const std::string when = entry.how == RunObserver::Opened::already_finished
                                  ? "nothing to do"
                                  : duration_text(took_ms(run, run.end_ms));
-    fmt::print("{}  {}  {}  {}\n", to_string(run.status), run.name, when, typed_path(run.folder));
+    fmt::print("{}  {}  {}  {}\n", to_string(run.status), text_shown(run.name), when,
+               typed_path(run.folder));
   }
   std::fflush(stdout);
   if (arguments.quiet) return;
@@ -180,8 +180,13 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
     // Not "latest" where an older row went on or had been done before.
     const RunRecord& run = book.entries().front().record;
     const bool newest = recorder.resolve_run("latest").id == run.id;
-    say("next: cifarpipe runs show {} | cifarpipe runs list | cifarpipe plan {}\n",
-        newest ? "latest" : shell_line({run.name}), shell_line({arguments.config.file}));
+    const auto next = [&](const std::vector<std::string>& words) {
+      return next_command(program, book.secrets(), words);
+    };
+    std::vector<std::string> plan = {"plan", arguments.config.file};
+    for (const std::string& set : arguments.config.sets) plan.insert(plan.end(), {"--set", set});
+    say("next: {} | {} | {}\n", next({"runs", "show", newest ? "latest" : run.name}),
+               next({"runs", "list"}), next(plan));
     return;
   }
   for (const RunBook::Entry& entry : book.entries()) {

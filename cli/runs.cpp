@@ -133,7 +133,9 @@ int tag(const Program& program, const RunsArguments& arguments) {
   session->recorder().annotate_run(run.id, std::nullopt, std::nullopt, tags);
   RunQueries queries(session->sqlite().database());
   std::string now;
-  for (const auto& [key, value] : queries.tags(run.id)) now += fmt::format(" {}={}", key, value);
+  for (const auto& [key, value] : queries.tags(run.id)) {
+    now += fmt::format(" {}={}", text_shown(key), text_shown(value));
+  }
   fmt::print("{} has {}\n", run.name, now.empty() ? "no tags" : "the tags" + now);
   return 0;
 }

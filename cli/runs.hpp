@@ -35,8 +35,8 @@ inline constexpr const char* kDim = "\033[2m";
 /// The colour of "FINISHED", "failed", …; "" for none.
 const char* status_color(std::string_view status);
 
-/// Aligned columns. Too wide for the terminal: columns that may go do, from the right; then the
-/// first is cut.
+/// Aligned columns of texts as text_shown makes them. Too wide for the terminal: columns that may
+/// go do, from the right; then the first is cut. Elsewhere a very wide cell pushes its row aside.
 class Table {
  public:
   struct Column {
@@ -44,8 +44,8 @@ class Table {
     bool right = false;
     bool may_go = false;
   };
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
-  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  explicit Table(std::vector<Column> columns);
+  void add(std::vector<std::string> cells);
   bool empty() const { return rows_.empty(); }
   void print(const Look& look, std::string_view indent = "") const;
 
@@ -58,6 +58,8 @@ class Table {
 std::size_t text_width(std::string_view text);
 /// At most `width` columns, ending in "…" if something is missing.
 std::string text_cut(std::string text, std::size_t width);
+/// What a user or a plugin wrote, for people: printable, and not the whole of an endless one.
+std::string text_shown(std::string_view text);
 /// "now", "12 s ago", "5 min ago", "3 h ago", "2 d ago", then the date.
 std::string time_ago(std::int64_t ms, std::int64_t now_ms);
 /// How long a run took, or has been running.

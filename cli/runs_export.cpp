@@ -58,18 +58,27 @@ std::string file_name(std::string name) {
   return name;
 }
 
-void make_folder(const fs::path& folder) {
+/// Whether it was not there before.
+bool make_folder(const fs::path& folder) {
   std::error_code error;
   if (fs::exists(folder, error) && !fs::is_directory(folder, error)) {
     throw Error(
         fmt::format("'{}' is a file; CSV is several tables and wants a folder", folder.string()),
         ErrorKind::usage);
   }
-  fs::create_directories(folder, error);
+  const fs::path whole = fs::absolute(folder).lexically_normal();
+  const fs::path above = (whole.has_filename() ? whole : whole.parent_path()).parent_path();
+  if (!fs::is_directory(above, error)) {  // A mistyped name, as for a file.
+    throw Error(fmt::format("cannot make the folder '{}': there is no folder '{}'", folder.string(),
+                            above.string()),
+                ErrorKind::usage);
+  }
+  const bool made = fs::create_directory(folder, error);
   if (error) {
     throw Error(fmt::format("cannot make the folder '{}': {}", folder.string(), error.message()),
                 ErrorKind::environment);
   }
+  return made;
 }
 
 /// A file a run.
@@ -87,24 +96,38 @@ void write_each(RunQueries& queries, const std::vector<RunRecord>& runs, const f
   }
 }
 
-void write_tables(RunQueries& queries, const std::vector<std::string>& ids,
-                  const fs::path& folder) {
-  make_folder(folder);
-  for (const std::string& table : export_tables()) {  // All or none of them.
-    require_own_or_nothing(folder / (table + ".csv"), kOwn);
-  }
+void fill_tables(RunQueries& queries, const std::vector<std::string>& ids, const fs::path& folder) {
   std::unique_ptr<OutputFile> file;
   const auto finish = [&] {
     if (file) file->commit();
   };
   export_csv(queries, ids, [&](const std::string& table) -> std::ostream& {
     finish();
-    const fs::path path = folder / (table + ".csv");
-    file = std::make_unique<OutputFile>(path, kOwn);
-    fmt::print("{}\n", path.string());
+    file = std::make_unique<OutputFile>(folder / (table + ".csv"), kOwn);
     return file->stream();
   });
   finish();
+}
+
+/// All of them or, where that fails, none that was not there before.
+void write_tables(RunQueries& queries, const std::vector<std::string>& ids,
+                  const fs::path& folder) {
+  const bool made = make_folder(folder);
+  std::error_code error;
+  std::vector<fs::path> files, fresh;
+  for (const std::string& table : export_tables()) {
+    files.push_back(folder / (table + ".csv"));
+    require_own_or_nothing(files.back(), kOwn);
+    if (!fs::exists(files.back(), error)) fresh.push_back(files.back());
+  }
+  try {
+    fill_tables(queries, ids, folder);
+  } catch (...) {
+    for (const fs::path& file : fresh) fs::remove(file, error);
+    if (made) fs::remove(folder, error);
+    throw;
+  }
+  for (const fs::path& file : files) fmt::print("{}\n", file.string());
 }
 
 int export_runs(const Program& program, const ExportArguments& arguments) {

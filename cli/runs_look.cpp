@@ -9,6 +9,7 @@
 
 #include "cli/progress.hpp"
 #include "cli/runs.hpp"
+#include "pipeline/diagnostics.hpp"
 
 namespace cifarpipe::cli {
 
@@ -48,12 +49,30 @@ std::size_t text_width(std::string_view text) {
 }
 
 std::string text_cut(std::string text, std::size_t width) {
-  if (text_width(text) <= width) return text;
-  while (!text.empty() && text_width(text) >= std::max<std::size_t>(width, 1)) {
-    while ((static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.pop_back();
-    text.pop_back();
+  std::size_t seen = 0;
+  std::size_t end = 0;  // Of what is left beside the "…".
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xc0) == 0x80) continue;
+    if (++seen == std::max<std::size_t>(width, 1)) end = i;
   }
+  if (seen <= width) return text;
+  text.resize(end);
   return text + "…";
+}
+
+std::string text_shown(std::string_view text) {
+  constexpr std::size_t kMost = 200;
+  constexpr std::size_t kBytes = 4 * kMost + 4;  // More are cut in any case.
+  return text_cut(printable(text.substr(0, kBytes)), kMost);
+}
+
+Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
+  for (Column& column : columns_) column.head = text_shown(column.head);
+}
+
+void Table::add(std::vector<std::string> cells) {
+  for (std::string& cell : cells) cell = text_shown(cell);
+  rows_.push_back(std::move(cells));
 }
 
 void Table::print(const Look& look, std::string_view indent) const {
@@ -63,6 +82,10 @@ void Table::print(const Look& look, std::string_view indent) const {
     for (std::size_t c = 0; c < row.size(); ++c) {
       widths[c] = std::max(widths[c], text_width(row[c]));
     }
+  }
+  constexpr std::size_t kWidest = 60;  // Where nothing is cut: one long name widens no other row.
+  if (look.width == 0) {
+    for (std::size_t& width : widths) width = std::min(width, kWidest);
   }
   std::vector<bool> shown(columns_.size(), true);
   const auto total = [&] {
@@ -85,8 +108,8 @@ void Table::print(const Look& look, std::string_view indent) const {
     std::string out(indent);
     for (std::size_t c = 0; c < cells.size(); ++c) {
       if (!shown[c]) continue;
-      const std::string text = text_cut(cells[c], widths[c]);
-      const std::string pad(widths[c] - text_width(text), ' ');
+      const std::string text = look.width > 0 ? text_cut(cells[c], widths[c]) : cells[c];
+      const std::string pad(widths[c] - std::min(widths[c], text_width(text)), ' ');
       const std::string painted = look.paint(head ? kDim : status_color(text), text);
       if (c > 0) out += "  ";
       out += columns_[c].right ? pad + painted : painted + pad;

@@ -76,9 +76,9 @@ std::pair<const char*, double> time_unit(double longest_ms) {
 }
 
 std::string label_of(const RunRecord& run, const std::string& key, const Chosen& chosen) {
-  if (chosen.keys.size() == 1) return run.name;
-  if (chosen.runs.size() == 1) return key;
-  return run.name + " " + key;
+  if (chosen.keys.size() == 1) return text_shown(run.name);
+  if (chosen.runs.size() == 1) return text_shown(key);
+  return text_shown(run.name + " " + key);
 }
 
 /// The curves, x in steps or in milliseconds since the run began.
@@ -125,7 +125,7 @@ PlotOptions options_of(const PlotArguments& arguments, const Chosen& chosen) {
   options.color = look.color;
   options.x_label = "step";
   options.y_label = fmt::format("{}", fmt::join(chosen.keys, ", "));
-  if (chosen.runs.size() == 1) options.title = chosen.runs.front().name;
+  if (chosen.runs.size() == 1) options.title = text_shown(chosen.runs.front().name);
   if (!arguments.svg) {
     options.width = arguments.width.value_or(look.width > 0 ? look.width : 80);
     options.height = arguments.height.value_or(20);

@@ -7,6 +7,7 @@
 #include "cli/progress.hpp"
 #include "cli/runs.hpp"
 #include "pipeline/diagnostics.hpp"
+#include "pipeline/provenance.hpp"
 #include "pipeline/random_id.hpp"
 #include "pipeline/value_json.hpp"
 
@@ -24,9 +25,11 @@ void print_pairs(const Look& look, std::string_view title,
   if (pairs.empty()) return;
   print_heading(look, title);
   std::size_t widest = 0;
-  for (const auto& [key, value] : pairs) widest = std::max(widest, text_width(key));
+  for (const auto& [key, value] : pairs) widest = std::max(widest, text_width(text_shown(key)));
   for (const auto& [key, value] : pairs) {
-    const std::string line = fmt::format("  {:<{}}  {}", key, widest, value);
+    const std::string shown = text_shown(key);
+    const std::string line = fmt::format(
+        "  {}{}  {}", shown, std::string(widest - text_width(shown), ' '), text_shown(value));
     fmt::print("{}\n", look.width > 0 ? text_cut(line, look.width) : line);
   }
 }
@@ -34,23 +37,23 @@ void print_pairs(const Look& look, std::string_view title,
 void print_head(RunQueries& queries, const RunRow& row, const Look& look) {
   const RunRecord& run = row.record;
   const std::int64_t now = now_ms();
-  fmt::print("{}  {}{}\n", look.paint(kBold, run.name),
+  fmt::print("{}  {}{}\n", look.paint(kBold, text_shown(run.name)),
              look.paint(status_color(to_string(run.status)), to_string(run.status)),
              row.deleted ? "  deleted (`cifarpipe runs restore` brings it back)" : "");
   const auto line = [](std::string_view name, std::string_view text) {
-    if (!text.empty()) fmt::print("  {:<10}  {}\n", name, text);
+    if (!text.empty()) fmt::print("  {:<10}  {}\n", name, printable(text));
   };
   line("message", row.message);
   line("note", row.note);
   std::string tags;
   for (const auto& [key, value] : queries.tags(run.id)) {
-    tags += fmt::format("{}{}={}", tags.empty() ? "" : "  ", key, value);
+    tags += fmt::format("{}{}={}", tags.empty() ? "" : "  ", text_shown(key), text_shown(value));
   }
   line("tags", tags);
   line("id", run.id);
   line("experiment", run.experiment);
-  if (run.cell) line("cell", *run.cell);
-  if (!run.parent_id.empty()) line("parent", queries.run(run.parent_id).record.name);
+  if (run.cell) line("cell", text_shown(*run.cell));
+  if (!run.parent_id.empty()) line("parent", text_shown(queries.run(run.parent_id).record.name));
   line("started", fmt::format("{} ({})", time_text(run.start_ms), time_ago(run.start_ms, now)));
   line("took", fmt::format("{}{}", took_text(run, now),
                            run.attempt > 1 ? fmt::format(", {} attempts", run.attempt) : ""));
@@ -114,7 +117,7 @@ void print_stages(const std::vector<StageRow>& stages, const Look& look) {
   if (table.empty()) return;
   print_heading(look, "stages");
   table.print(look, "  ");
-  for (const std::string& message : messages) fmt::print("  {}\n", message);
+  for (const std::string& message : messages) fmt::print("  {}\n", printable(message));
 }
 
 void print_summaries(const std::vector<MetricSummary>& metrics, const Look& look,
@@ -184,6 +187,13 @@ int show_run(RunQueries& queries, const RunRecord& run, bool json) {
 void no_such_metric(RunQueries& queries, const RunRecord& run, const std::string& key) {
   std::vector<std::string> keys;
   for (const MetricSummary& m : queries.metrics(run.id)) keys.push_back(m.key);
+  RunFilter below;
+  below.parent = run.id;
+  if (const auto cells = queries.runs(below); keys.empty() && !cells.empty()) {
+    throw Error(fmt::format("{} has no metrics of its own; the runs below it have, such as {}",
+                            run.name, shell_line({cells.back().record.name})),
+                ErrorKind::usage);
+  }
   const std::string near = nearest(key, keys);
   throw Error(
       fmt::format("{} has no metric '{}'{}", run.name, key,

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 
 #include "pipeline/plan.hpp"
+#include "pipeline/provenance.hpp"
 #include "pipeline/supervisor.hpp"
 #include "tracking/recorder.hpp"
 
@@ -32,10 +34,55 @@ bool can_write(const std::filesystem::path& runs) {
 
 }  // namespace
 
-Session::Session(const Program& program, Purpose purpose)
-    : Session(std::filesystem::absolute(program.runs_dir),
-              purpose == Purpose::look && !can_write(std::filesystem::absolute(program.runs_dir))) {
+void require_runs_folder(const Program& program) {
+  if (program.runs_dir.empty()) {
+    throw Error("--runs wants a folder, and its name is empty", ErrorKind::usage);
+  }
+  std::error_code error;
+  const auto status = std::filesystem::status(program.runs_dir, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_directory(status)) {
+    throw Error(fmt::format("{} is a file; --runs wants a folder", program.runs_dir),
+                ErrorKind::usage);
+  }
 }
+
+std::filesystem::path runs_folder(const Program& program) {
+  require_runs_folder(program);
+  std::error_code error;
+  const std::filesystem::path runs = std::filesystem::absolute(program.runs_dir, error);
+  if (error) {
+    throw Error(fmt::format("'{}' cannot be found: the working folder is not there any more",
+                            program.runs_dir),
+                ErrorKind::environment);
+  }
+  return runs;
+}
+
+std::vector<std::string> same_program(const Program& program) {
+  std::vector<std::string> line = {"cifarpipe"};
+  // Left out where it would be found without it, as in the command that was typed.
+  const char* usual = std::getenv("CIFARPIPE_RUNS");
+  if (program.runs_dir != (usual != nullptr && *usual != '\0' ? usual : "runs")) {
+    line.insert(line.end(), {"--runs", program.runs_dir});
+  }
+  for (const std::filesystem::path& path : program.plugin_paths) {
+    line.insert(line.end(), {"--plugin-path", path.string()});
+  }
+  return line;
+}
+
+std::string next_command(const Program& program, const Secrets& secrets,
+                         const std::vector<std::string>& words) {
+  std::vector<std::string> line = same_program(program);
+  line.insert(line.end(), words.begin(), words.end());
+  return shell_line(secrets.redacted_arguments(std::move(line)));
+}
+
+Session::Session(const Program& program, Purpose purpose)
+    : Session(runs_folder(program), purpose) {}
+
+Session::Session(const std::filesystem::path& runs, Purpose purpose)
+    : Session(runs, purpose == Purpose::look && !can_write(runs)) {}
 
 Session::Session(const std::filesystem::path& runs, bool as_it_is)
     : as_it_is_(as_it_is),

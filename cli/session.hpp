@@ -18,6 +18,9 @@ class SqliteRecorder;
 
 namespace cifarpipe::cli {
 
+/// The folder of the store, absolute, whether it is there or not.
+std::filesystem::path runs_folder(const Program& program);
+
 /// The store of `program.runs_dir`, with what a command does first in it: rows of dead runs are
 /// closed, metrics that dead workers left are stored, a lost database is indexed again. Who only
 /// looks and may not write there, or finds the disk full, sees the store as it is: none of that is
@@ -35,6 +38,7 @@ class Session {
   GraphWorld world(const Configuration& configuration);
 
  private:
+  Session(const std::filesystem::path& runs, Purpose purpose);
   Session(const std::filesystem::path& runs, bool as_it_is);
   RunRecord earlier_run(const InputSource& source);
   std::string digest_of(const std::string& path);

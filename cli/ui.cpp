@@ -16,6 +16,7 @@
 #include "cli/help.hpp"
 #include "cli/mlflow_server.hpp"
 #include "cli/say.hpp"
+#include "cli/session.hpp"
 #include "pipeline/file_ops.hpp"
 #include "pipeline/lock.hpp"
 
@@ -64,9 +65,9 @@ pid_t start(std::vector<std::string> arguments, bool quiet) {
 
 /// Sends what the server does not have yet; false if a signal asked to stop meanwhile.
 bool bring_up_to_date(const Program& program, const std::string& url, SignalQueue& signals) {
-  const pid_t pid = start({program.executable.string(), "--runs",
-                           fs::absolute(program.runs_dir).string(), "sync", "--to", url},
-                          false);
+  const pid_t pid = start(
+      {program.executable.string(), "--runs", runs_folder(program).string(), "sync", "--to", url},
+      false);
   bool stopped = false;
   int status = 0;
   while (pid > 0 && waitpid(pid, &status, WNOHANG) != pid) {
@@ -160,7 +161,7 @@ void watch(MlflowServer& server, SignalQueue& signals) {
 }
 
 int ui(const Program& program, const UiArguments& arguments) {
-  const fs::path runs = fs::absolute(program.runs_dir);
+  const fs::path runs = runs_folder(program);
   std::error_code error;
   if (!fs::exists(runs / "cifarpipe.db", error)) {
     throw Error(fmt::format("no runs yet in {}", program.runs_dir), ErrorKind::usage);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 #include "pipeline/file_ops.hpp"
 #include "pipeline/provenance.hpp"
@@ -13,7 +14,17 @@ namespace fs = std::filesystem;
 namespace {
 
 fs::path new_folder() {
-  std::string name = (fs::temp_directory_path() / "cifarpipe-reproduce-XXXXXX").string();
+  std::error_code error;
+  const fs::path temporary = fs::temp_directory_path(error);
+  if (error) {
+    const char* named = std::getenv("TMPDIR");
+    throw Error(fmt::format("there is no folder '{}' for what is laid out{}; name another one with "
+                            "TMPDIR or --dir",
+                            named != nullptr ? named : "/tmp",
+                            named != nullptr ? ", which TMPDIR names" : ""),
+                ErrorKind::environment);
+  }
+  std::string name = (temporary / "cifarpipe-reproduce-XXXXXX").string();
   if (::mkdtemp(name.data()) == nullptr) throw file_error("create the folder", name, errno);
   return name;
 }

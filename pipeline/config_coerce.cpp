@@ -50,7 +50,8 @@ std::string fix_for(const Node& node, Type type) {
   if (node.is_string() && type != Type::string && type != Type::path) {
     Node inner;
     if (!parse_toml_value(node.text, node.mark, inner)) return "";
-    const bool number = inner.kind == Node::Kind::integer || inner.kind == Node::Kind::number;
+    const bool number = inner.kind == Node::Kind::integer ||
+                        (inner.kind == Node::Kind::number && !std::isnan(inner.number));
     if ((type == Type::boolean && inner.kind == Node::Kind::boolean) ||
         (type == Type::integer && inner.kind == Node::Kind::integer) ||
         (type == Type::number && number)) {

@@ -160,7 +160,10 @@ void check_names(Context& context, Draft& draft) {
   const bool control = std::any_of(text.begin(), text.end(),
                                    [](char c) { return static_cast<unsigned char>(c) < 0x20; });
   if (text.empty() || control) {
-    context.error(mark, fmt::format("'name' = {} cannot name an experiment", to_text(text)));
+    context.error(mark, fmt::format("'name' = {} cannot name an experiment: {}", to_text(text),
+                                    text.empty() ? "it is empty"
+                                                 : "all characters may be in it but line breaks, "
+                                                   "tabs and other control characters"));
   }
 }
 

@@ -1,6 +1,8 @@
 // Reading files: `extends`, and the merge of what it brings.
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <system_error>
@@ -28,13 +30,17 @@ std::string read_problem(const fs::path& path, std::string& text) {
     return fmt::format("no such file; did you mean '{}'?", (path.parent_path() / guess).string());
   }
   if (fs::is_directory(status)) return "is a folder, not a pipeline file";
+  const auto cannot_be_read = [] {
+    return fmt::format("cannot be read: {}", errno != 0 ? std::strerror(errno) : "it broke off");
+  };
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
-  if (!in) return "cannot be read";
+  if (!in) return cannot_be_read();
   if (fs::is_regular_file(status) && fs::file_size(path, ec) > kLargestFile) {
     return "is larger than 16 MB, which no pipeline file is";
   }
   text.assign(std::istreambuf_iterator<char>(in), {});
-  if (in.bad()) return "cannot be read";
+  if (in.bad()) return cannot_be_read();
   return "";
 }
 

@@ -64,13 +64,6 @@ std::vector<CodePoint> code_points(std::string_view text) {
   return out;
 }
 
-std::string printable(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (const CodePoint& c : code_points(text)) out += c.bytes;
-  return out;
-}
-
 // The source line and, below it, `^~~~`.
 std::string quote(std::string_view line, const Diagnostic& d, bool color) {
   std::vector<CodePoint> text = code_points(line);
@@ -138,6 +131,13 @@ int edits_allowed(std::size_t length) {
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const CodePoint& c : code_points(text)) out += c.bytes;
+  return out;
+}
 
 void Diagnostics::error(Place place, std::string_view message, int length) {
   list_.push_back({Severity::error, ErrorKind::usage, std::move(place), std::max(1, length),

@@ -52,6 +52,10 @@ class Diagnostics {
   std::vector<Source> sources_;
 };
 
+/// Somebody's text as one line that is safe on a terminal: '?' for what a terminal would obey (line
+/// breaks, escapes, changes of direction) and for what is not UTF-8.
+std::string printable(std::string_view text);
+
 /// The nearest of `candidates` to a mistyped `word` (Damerau-Levenshtein, near enough to be meant),
 /// or "" if none is near.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);

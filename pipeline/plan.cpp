@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pipeline/diagnostics.hpp"
 #include "pipeline/digest.hpp"
 
 namespace cifarpipe {
@@ -137,15 +138,33 @@ std::string port_digest(const StoredResult& result, std::string_view port) {
   return combined_digest(files->files);
 }
 
+/// A label of Mermaid, which has an escape of its own for what would end it or be its syntax.
+static std::string mermaid_text(std::string_view text) {
+  std::string out;
+  for (const char c : printable(text)) {
+    if (c == '"') {
+      out += "#quot;";
+    } else if (c == '#') {
+      out += "#35;";
+    } else if (c == '<') {
+      out += "#lt;";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 std::string mermaid(const Configuration& configuration, const JobGraph& graph,
                     const std::vector<Decision>& decisions) {
   std::string out = "flowchart LR\n";
   for (std::size_t i = 0; i < graph.jobs.size(); ++i) {
     const Job& job = graph.jobs[i];
-    std::string label = job.instance->name;
+    std::string label = mermaid_text(job.instance->name);
     if (configuration.has_matrix) {
-      label += job.users.size() == 1 ? "<br/>" + configuration.cells[job.users.front().cell].name
-                                     : fmt::format("<br/>{} cells", job.users.size());
+      label += job.users.size() == 1
+                   ? "<br/>" + mermaid_text(configuration.cells[job.users.front().cell].name)
+                   : fmt::format("<br/>{} cells", job.users.size());
     }
     out += fmt::format("  j{}[\"{}\"]:::{}\n", i, label, to_string(decisions[i].action));
     for (const JobInput& input : job.inputs) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -128,8 +129,11 @@ std::string write_stage_json(const StageJson& stage) {
 std::optional<StageJson> read_stage_json(std::string_view text, std::string& why) {
   try {
     return parse(text);
-  } catch (const Json::exception& error) {
-    why = error.what();
+  } catch (const Json::parse_error& error) {
+    const auto read = text.substr(0, std::min(error.byte, text.size()));
+    why = fmt::format("line {} is no JSON", 1 + std::count(read.begin(), read.end(), '\n'));
+  } catch (const Json::exception&) {
+    why = "it is JSON, but not as cifarpipe writes it";
   } catch (const Error& error) {
     why = error.what();
   }

@@ -110,7 +110,7 @@ void inspect_into(Inspection& result, const fs::path& dir, const JobRef& job, bo
   std::string why;
   result.stage = read_stage_json(read_text_file(dir / kStageJson), why);
   if (!result.stage) {
-    result.problems.push_back(fmt::format("stage.json cannot be read: {}", why));
+    result.problems.push_back(fmt::format("stage.json is damaged: {}", why));
     return;
   }
   const StageJson& stage = *result.stage;

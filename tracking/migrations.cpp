@@ -126,6 +126,10 @@ void refuse_newer(const Database& db, int version) {
 
 }  // namespace
 
+void require_not_newer(const Database& db) {
+  refuse_newer(db, version_of(db));
+}
+
 void require_this_version(const Database& db) {
   const int version = version_of(db);
   refuse_newer(db, version);

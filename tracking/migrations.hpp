@@ -9,6 +9,9 @@ namespace cifarpipe {
 /// once. Throws Error (environment) for a database of a newer cifarpipe.
 void migrate(Database& db);
 
+/// Throws Error (environment) for a database of a newer cifarpipe.
+void require_not_newer(const Database& db);
+
 /// For a database that can only be read: throws Error (environment) unless it has this version.
 void require_this_version(const Database& db);
 

@@ -86,9 +86,14 @@ std::vector<ComparedMetric> compare_metrics(RunQueries& queries,
   return out;
 }
 
-/// "train.model", and what it took from outside: "download.params.source".
-Pairs data_of(const std::vector<StageRow>& stages) {
+/// `read` of facts such as "sha256:DIGEST PATH", for stages that have no result; "train.model", and
+/// what it took from outside: "download.params.source".
+Pairs data_of(const std::vector<StageRow>& stages, const Pairs& read) {
+  constexpr std::string_view kPrefix = "sha256:";
   Pairs out;
+  for (const auto& [key, value] : read) {
+    if (value.starts_with(kPrefix)) out.emplace_back(key, value.substr(kPrefix.size(), kDigits));
+  }
   for (const StageRow& stage : stages) {
     const auto key = nlohmann::json::parse(stage.key_document, nullptr, false);
     if (key.is_object() && key.contains("params")) {
@@ -117,9 +122,9 @@ Pairs changes_of(const RunRow& run) {
   return out;
 }
 
-/// The parts of a run's facts: the source's, the plugins', all others.
+/// The parts of a run's facts: the source's, the plugins', what was read from outside, all others.
 struct Facts {
-  Pairs git, plugins, environment;
+  Pairs git, plugins, data, environment;
 };
 Facts facts_of(const Pairs& all) {
   Facts out;
@@ -129,7 +134,8 @@ Facts facts_of(const Pairs& all) {
       to.emplace_back(fact.first.substr(prefix.size()), fact.second);
       return true;
     };
-    if (!part("git.", out.git) && !part("plugin.", out.plugins)) out.environment.push_back(fact);
+    if (part("git.", out.git) || part("plugin.", out.plugins) || part("data.", out.data)) continue;
+    out.environment.push_back(fact);
   }
   return out;
 }
@@ -197,7 +203,7 @@ RunComparison compare_runs(RunQueries& queries, const std::vector<std::string>& 
     plugins.push_back(std::move(facts.plugins));
     environment.push_back(std::move(facts.environment));
     changes.push_back(changes_of(out.runs.back()));
-    data.push_back(data_of(stages));
+    data.push_back(data_of(stages, facts.data));
   }
   out.outcome = compare(outcome);
   out.params = compare(params);

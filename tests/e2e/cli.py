@@ -5,6 +5,7 @@ goes (stdout or stderr), which exit code, how long it takes. Runs no pipeline.""
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -170,6 +171,50 @@ params.epochs = "20"
         opened = re.sub(r"(?m)^# ([a-z0-9_]+ = )", r"\1", head)
         self.store.write("open.toml", opened)
         self.assertEqual(self.call("config", "open.toml").out, self.call("config", "mine.toml").out)
+
+    def test_empty_names(self):
+        said = "cifarpipe: error: the name of the pipeline file is empty\n"
+        self.assertEqual(self.call("check", "", expect=2).err, said)
+        self.assertIn("file to write is empty", self.call("init", "", expect=2).err)
+        for words in (["runs", "list"], ["doctor"], ["plan", CONFIGS / "quickstart.toml"]):
+            self.assertEqual(self.call(*words, "--runs", "", expect=2).err,
+                             "cifarpipe: error: --runs wants a folder, and its name is empty\n")
+
+    def test_init_quotes_what_it_says(self):
+        said = self.call("init", "a b.toml").out
+        self.assertEqual(said, "wrote a b.toml; next: cifarpipe check 'a b.toml'\n")
+
+    def test_a_file_instead_of_the_runs(self):
+        file = self.store.write("w.txt", "x")
+        for words in (["runs", "list"], ["doctor"], ["run", CONFIGS / "quickstart.toml"], ["gc"]):
+            self.assertEqual(self.call(*words, "--runs", file, expect=2).err,
+                             f"cifarpipe: error: {file} is a file; --runs wants a folder\n")
+
+    def test_a_working_folder_that_is_gone(self):
+        script = 'mkdir gone && cd gone && rmdir ../gone && "$0" "$@" --runs runs'
+        for words in (["run", CONFIGS / "quickstart.toml"], ["doctor"]):
+            said = subprocess.run(["bash", "-c", script, PROGRAM, *words], capture_output=True,
+                                  text=True, cwd=self.store.dir, check=False)
+            self.assertEqual(said.returncode, 3, said)
+            self.assertIn("'runs' cannot be found: the working folder is not there any more",
+                          said.stderr + said.stdout)
+
+    def test_doctor_finds_a_database_that_nobody_can_open(self):
+        self.store.runs.mkdir()
+        file = self.store.runs / "cifarpipe.db"
+        with sqlite3.connect(file) as db:
+            db.execute("PRAGMA user_version = 1")
+        self.assertRegex(self.call("doctor").out, r"(?m)^database +/")
+        with sqlite3.connect(file) as db:
+            db.execute("PRAGMA user_version = 99")
+        self.assertRegex(self.call("doctor", expect=3).out,
+                         r"(?m)^database +problem: .* was written by a newer cifarpipe")
+        file.write_bytes(4096 * b"no database ")
+        self.assertRegex(self.call("doctor", expect=3).out,
+                         r"(?m)^database +problem: .* is not a whole database .*; move it away")
+        self.store.write("x.stage.so", "x")
+        self.assertRegex(self.call("doctor", "--plugin-path", self.store.dir, expect=3).out,
+                         r"(?m)^plugin +problem: .*/x.stage.so is not a shared library")
 
     def words(self, *words):
         return self.call("completion", "words", "--", *words).out.split()

@@ -7,6 +7,7 @@ Uses the stages of tests/plugins, which need no time.
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -162,9 +163,24 @@ class Rerun(Case):
         file = self.file(CHAIN)
         self.assertIn("next: cifarpipe runs show latest |",
                       self.run_("run", file, "--name", "the first", expect=0).err)
-        self.run_("run", file, "--set", "slow.steps=7", "--name", "second", expect=0)
+        second = self.run_("run", file, "--set", "slow.steps=7", "--name", "second", expect=0).err
+        self.assertIn(f"cifarpipe plan {file} --set slow.steps=7\n", second)
         self.assertIn("next: cifarpipe runs show 'the first' |",
                       self.run_("run", file, expect=0).err)
+
+    def test_next_works_where_the_command_found_its_store_and_plugins(self):
+        file = self.file(CHAIN)
+        there = ["--runs", "other/store", "--plugin-path", TEST_PLUGINS]
+        said = self.store.run("run", file, *there, expect=0).err
+        hint = said[said.index("next: ") + 6:].strip()
+        for command in hint.split(" | "):
+            words = shlex.split(command)
+            self.assertEqual(words[0], "cifarpipe")
+            self.store.run(*words[1:], expect=0)
+        self.assertIn("--runs other/store", hint)
+        self.store.run("report", "latest", *there[:2], expect=0)
+        self.assertIn("cifarpipe --runs other/store reproduce chain-",
+                      (self.store.dir / "report.html").read_text())
 
     def test_until_is_another_run(self):
         file = self.file(CHAIN)
@@ -438,7 +454,10 @@ class Collect(Case):
         self.store.run("gc", "--keep-last", "0", "--apply", expect=0)
         self.assertEqual(len(self.rows()), 1)  # Rows and metrics stay.
         self.assertIn("slow/loss", self.rows()[0]["metrics"])
-        self.assertIn("--older-than", self.store.run("gc", "--older-than", "x", expect=2).err)
+        for age in ("x", "nand", "infd", "-1d"):
+            self.assertIn("--older-than", self.store.run("gc", f"--older-than={age}", expect=2).err)
+        (self.store.runs / "store/tmp/02f765").mkdir()
+        self.assertRegex(self.store.run("gc", expect=0).out, r"(?m)^left over 02f765 +0\.0 MB$")
 
     def test_gc_removes_nothing_beside_a_run(self):
         file = self.file(CHAIN)

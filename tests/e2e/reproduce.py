@@ -319,11 +319,20 @@ class Usage(Case):
         for wrong, sentence in ((("--build",), "no ./cifarpipe"),
                                 (("--build", "--here"), "choose one"),
                                 (("--secret", "x"), "STAGE.PARAM=NAME"),
-                                (("--tolerance", "-1"), "--tolerance"),
+                                (("--secret", "sky.foo=NOPE"), "--secret sky.foo=NOPE: stage "
+                                 "'sky' has no secret parameter 'foo'"),
+                                (("--secret", "ksy.foo=NOPE"), "first has no stage 'ksy'"),
+                                *(((f"--tolerance={x}",), f"error: --tolerance {x}: a number of 0 "
+                                   "or more is expected\n") for x in ("-1", "x", "nan", "inf")),
                                 (("--dir", "."), "is not an empty folder")):
             with self.subTest(wrong=wrong):
                 self.assertIn(sentence, self.reproduce("first", *wrong, expect=2).err)
         self.check_nothing_left()
+
+    def test_a_folder_for_temporary_files_that_is_not_there(self):
+        self.call("run", "p.toml", expect=0)
+        said = self.reproduce("latest", env={"TMPDIR": "/nope"}, expect=3).err
+        self.assertIn("there is no folder '/nope' for what is laid out, which TMPDIR names", said)
 
     def test_a_run_that_is_not_finished(self):
         self.write("fails.toml", '[stages.x]\nuses = "fail"\n')

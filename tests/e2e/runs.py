@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -197,6 +198,8 @@ class Plot(Runs):
             (["plot", "one"], "which metric? one has: first/value, slow/loss"),
             (["plot", "one", "slow/los"], "no run has a metric 'slow/los', and none is called so; "
                                           "did you mean 'slow/loss'?"),
+            (["plot", "sweep", "first/value"], "sweep has no metrics of its own; the runs below it "
+                                               "have, such as sweep/first.value=0.25\n"),
             (["plot", "oen", "slow/loss"], "there is no run 'oen'; did you mean 'one'?"),
             (["plot", "one", "slow/loss", "--width", "3"], "'3' is not a whole number from 40"),
             (["plot", "one", "slow/loss", "--x", "epoch"], "'epoch' is not step or time"),
@@ -269,6 +272,21 @@ class Export(Runs):
         said = self.run_("runs", "export", "one", "-o", "/dev/full", expect=3).err
         self.assertIn("cannot write '/dev/full': ", said)
 
+    def test_tables_that_do_not_fit_leave_nothing(self):
+        self.run_("run", self.store.dir / "p.toml", "--set", "slow.steps=5000", "--set",
+                  "slow.step_ms=0", "--name", "many", "--new-run", expect=0)
+
+        def small_files():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+        process = self.store.start("runs", "export", "many", "--format", "csv", "-o", "full",
+                                   preexec_fn=small_files)
+        out, err = process.communicate()
+        self.assertEqual((process.returncode, out), (3, ""), err)
+        self.assertIn("cannot write 'full/points.csv': ", err)
+        self.assertFalse((self.store.dir / "full").exists())
+
     def test_a_folder_gets_a_file_a_run(self):
         said = self.out("export", "one", "sweep/first.value=0.5", "-o", "each/")
         self.assertEqual(said, "each/one.json\neach/sweep-first.value-0.5.json\n")
@@ -281,6 +299,7 @@ class Export(Runs):
             (["export", "one", "-o", "x.csv"], "CSV is several tables: name a folder"),
             (["export", "one", "--format", "xml"], "'xml' is not json, jsonl or csv"),
             (["export", "one", "-o", "no/x.json"], "there is no folder 'no'"),
+            (["export", "one", "-o", "no/a/b", "--format", "csv"], "cannot make the folder "),
             (["export", "one", "-o", ""], "the name of the file to write is empty"),
             (["export", "none"], "there is no run 'none'"),
         ]:

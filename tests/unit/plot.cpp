@@ -59,6 +59,21 @@ BOOST_AUTO_TEST_CASE(whole_steps_have_no_halves) {
   BOOST_TEST(axis.place(3) == 1);
 }
 
+BOOST_AUTO_TEST_CASE(one_step_stands_at_the_beginning) {
+  Series one = series({0.5});
+  for (const double x : {0.0, 5.0}) {
+    one.x = {x};
+    const Axis axis = x_axis({one}, false, 6);
+    BOOST_TEST(axis.place(x) == 0);
+    BOOST_TEST(axis.ticks.front().at == x);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_last_value_is_the_last_one) {
+  BOOST_TEST(legend_figures(series({1, 0.25, -kNan}), false) ==
+             "last nan, least 0.25 at 2, most 1 at 1; 1 not finite");
+}
+
 BOOST_AUTO_TEST_CASE(sparklines) {
   BOOST_TEST(sparkline({0, 1, 2, 3, 4, 5, 6, 7}, 0, 7, 16) == "▁▂▃▄▅▆▇█");
   BOOST_TEST(sparkline({0, 7}, 0, 7, 16) == "▁█");

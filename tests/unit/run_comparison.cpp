@@ -32,6 +32,7 @@ struct Fixture {
     std::string plugin = "train 1.0.0 aa";
     std::string digest = "d1";
     double speed = 100;
+    std::string read = "0123456789abcdef";
   };
 
   std::string run(const std::string& name, const Recipe& r) {
@@ -42,7 +43,10 @@ struct Fixture {
     row.folder = (dir / name).string();
     row.start_ms = 1000;
     row.params = {{"train.lr", r.lr}, {"train.epochs", std::int64_t{3}}};
-    row.facts = {{"git.commit", r.commit}, {"host", r.host}, {"plugin.train", r.plugin}};
+    row.facts = {{"git.commit", r.commit},
+                 {"host", r.host},
+                 {"plugin.train", r.plugin},
+                 {"data.train.path", "sha256:" + r.read + " /x"}};
     recorder.create_run(row);
     std::filesystem::create_directories(row.folder);
     if (!r.diff.empty()) std::ofstream(dir / name / "changes.diff") << r.diff;
@@ -60,7 +64,7 @@ struct Fixture {
     ResultRecord result;
     result.job = job;
     result.stage = "train";
-    result.key_document = R"({"params":{"path":{"content":"0123456789abcdef"},"lr":1}})";
+    result.key_document = R"({"params":{"path":{"content":")" + r.read + R"("},"lr":1}})";
     result.outputs = {{"model", {{"a.bin", 3, r.digest}}}};
     recorder.put_result(result);
     recorder.finish_run(row.id, RunStatus::finished, 2000, "");
@@ -101,6 +105,7 @@ BOOST_AUTO_TEST_CASE(each_difference_is_found_in_its_place) {
   BOOST_TEST(differing({.host = "other"}) == "environment.host");
   BOOST_TEST(differing({.plugin = "train 1.0.0 bb"}) == "plugins.train");
   BOOST_TEST(differing({.digest = "d2"}) == "data.train.model");
+  BOOST_TEST(differing({.read = "f123456789abcdef"}) == "data.train.path");
 }
 
 BOOST_AUTO_TEST_CASE(speed_may_differ_between_equal_runs) {

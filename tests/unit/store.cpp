@@ -125,12 +125,12 @@ BOOST_AUTO_TEST_CASE(damage_counts_as_absent_and_is_moved_away) {
     };
   };
   const Damage damages[] = {
-      {"stage.json cannot be read", write("stage.json", "")},
-      {"stage.json cannot be read", write("stage.json", "{")},
-      {"stage.json cannot be read", write("stage.json", "[1, 2]")},
-      {"stage.json cannot be read", write("stage.json", "{\"format\": 1}")},
+      {"stage.json is damaged", write("stage.json", "")},
+      {"stage.json is damaged: line 1 is no JSON", write("stage.json", "{")},
+      {"stage.json is damaged: it is JSON, but not as", write("stage.json", "[1, 2]")},
+      {"stage.json is damaged", write("stage.json", "{\"format\": 1}")},
       {"has format 2 instead of 1", write("stage.json", "{\"format\": 2}")},
-      {"stage.json cannot be read", write("stage.json", std::string(100000, '['))},
+      {"stage.json is damaged", write("stage.json", std::string(100000, '['))},
       {"No such file", [](const fs::path& r) { fs::remove(r / "stage.json"); }},
       {"metrics.jsonl is missing", [](const fs::path& r) { fs::remove(r / "metrics.jsonl"); }},
       {"model/weights is missing", [](const fs::path& r) { fs::remove(r / "model/weights"); }},

@@ -100,6 +100,7 @@ std::int64_t RunData::took_ms() const {
 RunData load_run(const Source& source, const std::string& id) {
   RunData run;
   run.now_ms = source.now_ms;
+  run.program = source.program;
   run.row = source.queries.run(id);
   run.params = source.queries.params(id);
   run.metrics = source.queries.metrics(id);

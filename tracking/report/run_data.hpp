@@ -40,6 +40,7 @@ struct RunData {
   std::string diff;                     ///< changes.diff
   std::vector<std::string> last_lines;  ///< Of run.log.
   std::int64_t now_ms = 0;
+  std::vector<std::string> program;  ///< As Source has it.
 
   /// "" if it is not known.
   std::string fact(std::string_view key) const;
@@ -53,6 +54,7 @@ struct Source {
   RunQueries& queries;
   const Store& store;
   std::int64_t now_ms = 0;
+  std::vector<std::string> program = {"cifarpipe"};  ///< With what leads it to this store.
 };
 
 RunData load_run(const Source& source, const std::string& id);

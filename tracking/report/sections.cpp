@@ -189,17 +189,22 @@ Markup reproduce_section(const RunData& run) {
   const RunRecord& record = run.row.record;
   const bool sweep = run.stages.empty() && !run.children.empty();
   const std::string& name = sweep ? run.children.front().record.name : record.name;
+  const auto command = [&](const std::vector<std::string>& words) {
+    std::vector<std::string> line = run.program;
+    line.insert(line.end(), words.begin(), words.end());
+    return shell_line(line);
+  };
   Markup out = html(
       "<p>Lays the recorded state {}out again, runs it, and compares every digest and every "
       "metric:</p>\n{}",
-      sweep ? "of a cell " : "", code_block(shell_line({"cifarpipe", "reproduce", name})));
+      sweep ? "of a cell " : "", code_block(command({"reproduce", name})));
   const std::string commit = run.fact("git.commit");
   if (run.row.command.empty()) return out;
   std::string by_hand;
   if (!commit.empty()) by_hand += fmt::format("git checkout {}\n", commit);
   if (!commit.empty() && !run.diff.empty()) {
-    by_hand += fmt::format("git apply \"$({})\"/changes.diff\n",
-                           shell_line({"cifarpipe", "runs", "path", record.name}));
+    by_hand +=
+        fmt::format("git apply \"$({})\"/changes.diff\n", command({"runs", "path", record.name}));
   }
   out += html("<p>Or by hand, as it was called:</p>\n{}", code_block(by_hand + run.row.command));
   out += html("<p class=\"dim\">Run {}, folder {}</p>\n", record.id,
