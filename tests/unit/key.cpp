@@ -65,21 +65,21 @@ BOOST_AUTO_TEST_CASE(loose_numerics_are_left_out) {
 }
 
 BOOST_AUTO_TEST_CASE(a_secret_counts_by_its_digest_and_is_not_shown) {
-  test::set(cell.stages[0], "source", std::string("http://h/?token=one"));
+  test::set(cell.stages[0], "path", std::string("http://h/?token=one"));
   KeyParts covered = parts(0);
-  covered.covered["source"] = "http://h/?token=***";
+  covered.covered["path"] = "http://h/?token=***";
   const std::string one = key_document(covered, {});
   BOOST_TEST(one.find("token=***") != std::string::npos, one);
   BOOST_TEST(one.find("token=one") == std::string::npos, one);
-  test::set(cell.stages[0], "source", std::string("http://h/?token=two"));
+  test::set(cell.stages[0], "path", std::string("http://h/?token=two"));
   const std::string two = key_document(covered, {});
   BOOST_TEST(one != two);  // Another value is another result.
   BOOST_TEST(explain_change(one, two, "download") ==
-                 std::vector<std::string>{"source changed in what is not shown"},
+                 std::vector<std::string>{"path changed in what is not shown"},
              boost::test_tools::per_element());
-  covered.covered["source"] = "http://other/?token=***";
+  covered.covered["path"] = "http://other/?token=***";
   BOOST_TEST(explain_change(one, key_document(covered, {}), "download").front() ==
-             R"(source "http://h/?token=***" → "http://other/?token=***")");
+             R"(path "http://h/?token=***" → "http://other/?token=***")");
 }
 
 BOOST_AUTO_TEST_CASE(a_path_counts_by_its_content) {
