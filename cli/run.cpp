@@ -186,7 +186,7 @@ void report(const Program& program, const RunArguments& arguments, const RunBook
     std::vector<std::string> plan = {"plan", arguments.config.file};
     for (const std::string& set : arguments.config.sets) plan.insert(plan.end(), {"--set", set});
     say("next: {} | {} | {}\n", next({"runs", "show", newest ? "latest" : run.name}),
-               next({"runs", "list"}), next(plan));
+        next({"runs", "list"}), next(plan));
     return;
   }
   for (const RunBook::Entry& entry : book.entries()) {
