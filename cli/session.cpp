@@ -32,6 +32,18 @@ bool can_write(const std::filesystem::path& runs) {
   return true;
 }
 
+/// Closes the rows of dead runs and stores what their workers left. A worker sees within moments
+/// that its supervisor is gone, and until then it may log: what follows, a sync say, is to know all
+/// of it.
+void take_over_from_dead(const Store& store, SqliteRecorder& recorder) {
+  constexpr int kLooks = 100;
+  constexpr useconds_t kBetween = 20'000;  // Microseconds.
+  const bool anyone = reap_dead_runs(recorder) > 0;
+  for (int i = 0; drain_orphan_rings(store, recorder) > 0 && anyone && i < kLooks; ++i) {
+    usleep(kBetween);
+  }
+}
+
 }  // namespace
 
 void require_runs_folder(const Program& program) {
@@ -94,8 +106,7 @@ Session::Session(const std::filesystem::path& runs, bool as_it_is)
   }
   const bool fresh = !std::filesystem::exists(database);
   recorder_ = std::make_unique<SqliteRecorder>(database);
-  reap_dead_runs(*recorder_);
-  drain_orphan_rings(store_, *recorder_);
+  take_over_from_dead(store_, *recorder_);
   if (fresh) {
     for (const JobRef& job : store_.list()) {
       if (const auto result = store_.find(job)) index_result(*result, store_, *recorder_);

@@ -30,18 +30,23 @@ void drain_ring(RingReader& reader, const std::string& name, Recorder& recorder)
 
 }  // namespace
 
-void drain_orphan_rings(const Store& store, Recorder& recorder) {
+std::size_t drain_orphan_rings(const Store& store, Recorder& recorder) {
+  std::size_t held = 0;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(store.rings_dir(), error)) {
     if (entry.path().extension() != ".ring") continue;
     const auto lock = Lock::try_lock(entry.path());
-    if (!lock) continue;  // Its worker lives.
+    if (!lock) {  // Its worker lives.
+      ++held;
+      continue;
+    }
     if (const auto reader = RingReader::open(entry.path())) {
       drain_ring(*reader, entry.path().filename().string(), recorder);
     }
     std::filesystem::remove(entry.path(), error);
     recorder.forget_ring(entry.path().filename().string());
   }
+  return held;
 }
 
 void index_result(const StoredResult& result, const Store& store, Recorder& recorder) {

@@ -24,8 +24,8 @@ struct SupervisorOptions {
 };
 
 /// Stores what is left in the rings of workers that are gone, of whichever command, and removes
-/// them. Rings of live workers are left alone.
-void drain_orphan_rings(const Store& store, Recorder& recorder);
+/// them. Rings of live workers are left alone: so many.
+std::size_t drain_orphan_rings(const Store& store, Recorder& recorder);
 
 /// Takes a result that is in the store but not in the recorder into the recorder: a lost database
 /// is indexed again from the directories.

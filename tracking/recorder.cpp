@@ -342,7 +342,8 @@ void SqliteRecorder::close_dead_run(const RunRecord& run, std::int64_t end_ms) {
   transaction.commit();
 }
 
-void reap_dead_runs(SqliteRecorder& recorder) {
+std::size_t reap_dead_runs(SqliteRecorder& recorder) {
+  std::size_t dead = 0;
   for (const RunRecord& run : recorder.running_runs()) {
     if (RunFolder::is_alive(run.folder)) continue;
     struct stat info {};
@@ -351,7 +352,9 @@ void reap_dead_runs(SqliteRecorder& recorder) {
                                  ? info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1'000'000
                                  : run.start_ms;
     recorder.close_dead_run(run, std::max(end, run.start_ms));  // The file system's clock lags.
+    ++dead;
   }
+  return dead;
 }
 
 }  // namespace cifarpipe

@@ -119,7 +119,7 @@ class SqliteRecorder : public Recorder {
 };
 
 /// Marks every run that says RUNNING but whose `alive` lock nobody holds as KILLED, with its last
-/// sign of life as its end. A live run is never marked.
-void reap_dead_runs(SqliteRecorder& recorder);
+/// sign of life as its end: so many. A live run is never marked.
+std::size_t reap_dead_runs(SqliteRecorder& recorder);
 
 }  // namespace cifarpipe
