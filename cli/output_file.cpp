@@ -90,22 +90,28 @@ OutputFile::~OutputFile() {
   fs::remove(part_, ignored);
 }
 
-void OutputFile::commit() {
+void OutputFile::refuse(const std::string& problem) const {
+  throw Error(fmt::format("cannot write '{}': {}", file_.string(), problem),
+              ErrorKind::environment);
+}
+
+void OutputFile::close() {
+  if (closed_) return;
+  closed_ = true;
   const bool failed_before = !out_;  // Why is forgotten.
   errno = 0;
   out_.close();
-  std::string problem;
   if (failed_before || (!out_ && errno == 0)) {
-    problem = "a part of it is missing; is the disk full?";
-  } else if (!out_) {
-    problem = std::strerror(errno);
-  } else if (std::error_code error; !part_.empty()) {
-    fs::rename(part_, file_, error);
-    if (error) problem = error.message();
+    refuse("a part of it is missing; is the disk full?");
   }
-  if (!problem.empty()) {
-    throw Error(fmt::format("cannot write '{}': {}", file_.string(), problem),
-                ErrorKind::environment);
+  if (!out_) refuse(std::strerror(errno));
+}
+
+void OutputFile::commit() {
+  close();
+  if (std::error_code error; !part_.empty()) {
+    fs::rename(part_, file_, error);
+    if (error) refuse(error.message());
   }
   done_ = true;
 }

@@ -33,13 +33,19 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
 
   std::ostream& stream() { return out_; }
-  /// Puts it in place of what was there. Throws Error (environment) if it could not all be written.
+  /// No more is written; what was there still is. Throws Error (environment) if something could not
+  /// be written.
+  void close();
+  /// Closes it and puts it in place of what was there. Throws Error (environment).
   void commit();
 
  private:
+  [[noreturn]] void refuse(const std::string& problem) const;
+
   std::filesystem::path file_;
   std::filesystem::path part_;  // Empty: file_ itself is written.
   std::ofstream out_;
+  bool closed_ = false;
   bool done_ = false;
 };
 

@@ -70,8 +70,7 @@ void print_text(const Configuration& configuration, const JobGraph& graph,
 int plan(const Program& program, const PlanArguments& arguments) {
   LoadedConfig loaded = load_config(program, arguments.config);
   Session session(program, Session::Purpose::look);
-  GraphWorld world = session.world(loaded.configuration);
-  world.secrets = secrets_of(program, loaded.configuration);
+  const GraphWorld world = session.world(program, loaded.configuration);
   require_stages(loaded.configuration, arguments.until, "--until");
   const JobGraph graph = build_graph(loaded.configuration, world, arguments.until);
   const Planner planner(loaded.configuration, graph, session.store(), session.recorder(),

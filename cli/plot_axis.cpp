@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cli/plot.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 void Extent::add(double value) {
@@ -93,8 +94,7 @@ std::string legend_figures(const Series& series, bool log) {
     for (std::size_t i = 0; i < series.y.size(); ++i) {
       if (std::isfinite(series.y[i]) && series.y[i] > series.y[most]) most = i;
     }
-    const double last = series.y.back();
-    out = std::isnan(last) ? "last nan" : fmt::format("last {:.4g}", last);  // Never "-nan".
+    out = "last " + figure_text(series.y.back());
     if (series.y.size() > 1) {
       out += fmt::format(", least {:.4g} at {}, most {:.4g} at {}", series.y[best],
                          x_text(series.x[best]), series.y[most], x_text(series.x[most]));

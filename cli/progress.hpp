@@ -17,7 +17,5 @@ std::unique_ptr<RunObserver> make_json_progress();
 
 /// A path as one would type it: without the folder that the program was called in.
 std::string typed_path(const std::filesystem::path& path);
-/// "0.812", "3.1e-05": four significant digits, for people.
-std::string figure_text(double value);
 
 }  // namespace cifarpipe::cli

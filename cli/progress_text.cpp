@@ -227,11 +227,6 @@ std::string typed_path(const std::filesystem::path& path) {
   return (below ? relative : path).string();
 }
 
-std::string figure_text(double value) {
-  if (std::isnan(value)) return "nan";  // Never "-nan": its sign says nothing.
-  return fmt::format("{:.4g}", value);
-}
-
 std::unique_ptr<RunObserver> make_text_progress(Verbosity verbosity, bool live, bool color) {
   return std::make_unique<TextProgress>(verbosity, live, color);
 }

@@ -247,8 +247,7 @@ int run(const Program& program, const RunArguments& arguments) {
   const Lock in_use = use_store(session.store());
   block_stop_signals();
   allow_many_files();
-  GraphWorld world = session.world(loaded.configuration);
-  world.secrets = secrets_of(program, loaded.configuration);
+  const GraphWorld world = session.world(program, loaded.configuration);
   require_stages(loaded.configuration, arguments.until, "--until");
   require_stages(loaded.configuration, arguments.accept_code, "--accept-code");
   const JobGraph graph = build_graph(loaded.configuration, world, arguments.until);

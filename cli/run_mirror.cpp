@@ -198,11 +198,9 @@ void RunMirror::tell_rest(bool json) {
   std::vector<std::string> parts;
   if (!left.none()) parts.push_back(fmt::format("not sent yet: {}", counts_text(left)));
   if (parked > 0) parts.push_back(fmt::format("refused: {} ({})", parked, reason));
-  std::vector<std::string> command = {"cifarpipe"};
-  if (program_.runs_dir != "runs") command.insert(command.end(), {"--runs", program_.runs_dir});
-  command.push_back("sync");
-  observer_.message(LogLevel::warning, fmt::format("MLflow at {}: {}; later: {}", uri_,
-                                                   fmt::join(parts, "; "), shell_line(command)));
+  observer_.message(LogLevel::warning,
+                    fmt::format("MLflow at {}: {}; later: {}", uri_, fmt::join(parts, "; "),
+                                next_command(program_, program_.secrets, {"sync"})));
 }
 
 }  // namespace cifarpipe::cli

@@ -13,6 +13,7 @@
 #include "cli/runs.hpp"
 #include "cli/session.hpp"
 #include "pipeline/random_id.hpp"
+#include "tracking/quantities.hpp"
 #include "tracking/recorder.hpp"
 #include "tracking/run_comparison.hpp"
 

@@ -96,38 +96,31 @@ void write_each(RunQueries& queries, const std::vector<RunRecord>& runs, const f
   }
 }
 
-void fill_tables(RunQueries& queries, const std::vector<std::string>& ids, const fs::path& folder) {
-  std::unique_ptr<OutputFile> file;
-  const auto finish = [&] {
-    if (file) file->commit();
-  };
-  export_csv(queries, ids, [&](const std::string& table) -> std::ostream& {
-    finish();
-    file = std::make_unique<OutputFile>(folder / (table + ".csv"), kOwn);
-    return file->stream();
-  });
-  finish();
-}
-
-/// All of them or, where that fails, none that was not there before.
+/// All of them or none: nothing is put in place before everything is written.
 void write_tables(RunQueries& queries, const std::vector<std::string>& ids,
                   const fs::path& folder) {
-  const bool made = make_folder(folder);
-  std::error_code error;
-  std::vector<fs::path> files, fresh;
+  std::vector<std::unique_ptr<OutputFile>> files;
+  export_csv(queries, ids, [&](const std::string& table) -> std::ostream& {
+    if (!files.empty()) files.back()->close();
+    files.push_back(std::make_unique<OutputFile>(folder / (table + ".csv"), kOwn));
+    return files.back()->stream();
+  });
+  if (!files.empty()) files.back()->close();
+  for (const auto& file : files) file->commit();
   for (const std::string& table : export_tables()) {
-    files.push_back(folder / (table + ".csv"));
-    require_own_or_nothing(files.back(), kOwn);
-    if (!fs::exists(files.back(), error)) fresh.push_back(files.back());
+    fmt::print("{}\n", (folder / (table + ".csv")).string());
   }
+}
+
+void write_csv(RunQueries& queries, const std::vector<std::string>& ids, const fs::path& folder) {
+  const bool made = make_folder(folder);
   try {
-    fill_tables(queries, ids, folder);
+    write_tables(queries, ids, folder);
   } catch (...) {
-    for (const fs::path& file : fresh) fs::remove(file, error);
-    if (made) fs::remove(folder, error);
+    std::error_code ignored;
+    if (made) fs::remove(folder, ignored);
     throw;
   }
-  for (const fs::path& file : files) fmt::print("{}\n", file.string());
 }
 
 int export_runs(const Program& program, const ExportArguments& arguments) {
@@ -147,7 +140,7 @@ int export_runs(const Program& program, const ExportArguments& arguments) {
     runs.push_back(std::move(run));
   }
   if (format == "csv") {
-    write_tables(queries, ids, *arguments.output);
+    write_csv(queries, ids, *arguments.output);
     return 0;
   }
   const Writer write = format == "jsonl" ? export_jsonl : export_json;

@@ -237,7 +237,7 @@ int list(const Program& program, const ListArguments& arguments) {
 }
 
 /// With the line and a caret below the mistake.
-int say(const WhereError& error, const ListArguments& arguments, bool color) {
+int tell(const WhereError& error, const ListArguments& arguments, bool color) {
   Diagnostics diagnostics;
   diagnostics.add_source("--where", arguments.where);
   diagnostics.add_source("--sort", arguments.sort);
@@ -282,7 +282,7 @@ void add_runs_list(CLI::App& family, Program& program) {
         try {
           return list(program, *arguments);
         } catch (const WhereError& error) {
-          return say(error, *arguments, program.color);
+          return tell(error, *arguments, program.color);
         }
       });
   add_selection(*command, *arguments);

@@ -10,6 +10,7 @@
 #include "pipeline/provenance.hpp"
 #include "pipeline/random_id.hpp"
 #include "pipeline/value_json.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 namespace {

@@ -12,6 +12,7 @@
 #include "cli/runs.hpp"
 #include "pipeline/random_id.hpp"
 #include "tracking/known_keys.hpp"
+#include "tracking/quantities.hpp"
 
 namespace cifarpipe::cli {
 namespace {

@@ -120,8 +120,9 @@ Recorder& Session::recorder() {
   return *recorder_;
 }
 
-GraphWorld Session::world(const Configuration& configuration) {
+GraphWorld Session::world(const Program& program, const Configuration& configuration) {
   GraphWorld world;
+  world.secrets = secrets_of(program, configuration);
   bool cuda = false;
   for (const Cell& cell : configuration.cells) {
     for (const StageInstance& stage : cell.stages) cuda = cuda || stage.type->cuda;

@@ -35,7 +35,7 @@ class Session {
   Recorder& recorder();
   SqliteRecorder& sqlite() { return *recorder_; }
   /// What the graph asks of the world; borrows this session.
-  GraphWorld world(const Configuration& configuration);
+  GraphWorld world(const Program& program, const Configuration& configuration);
 
  private:
   Session(const std::filesystem::path& runs, Purpose purpose);

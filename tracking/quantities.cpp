@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 
 namespace cifarpipe {
@@ -15,6 +16,11 @@ std::string duration_text(std::int64_t ms) {
   const std::int64_t s = ms / 1000;
   if (s < 3600) return fmt::format("{} min {:02} s", s / 60, s % 60);
   return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
+}
+
+std::string figure_text(double value) {
+  if (std::isnan(value)) return "nan";  // Never "-nan": its sign says nothing.
+  return fmt::format("{:.4g}", value);
 }
 
 std::string bytes_text(std::int64_t bytes) {

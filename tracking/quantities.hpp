@@ -11,6 +11,8 @@ namespace cifarpipe {
 
 /// "485 ms", "9.4 s", "9 min 25 s", "2 h 05 min"; nothing negative.
 std::string duration_text(std::int64_t ms);
+/// "0.812", "3.1e-05", "nan": four significant digits.
+std::string figure_text(double value);
 /// "812 kB", "950 MB", "1.25 GB": powers of ten.
 std::string bytes_text(std::int64_t bytes);
 /// "1 file", "2 files": for a word whose plural has an s.
