@@ -64,7 +64,7 @@ struct Fixture {
 
 BOOST_FIXTURE_TEST_SUITE(mlflow_real, Fixture)
 
-BOOST_AUTO_TEST_CASE(runs_and_experiments) {  // 11, 12, 16, 17, 20, 21
+BOOST_AUTO_TEST_CASE(runs_and_experiments) {  // 11, 12, 15, 16, 17, 20, 21
   if (real_uri() == nullptr) return;
   BOOST_TEST_MESSAGE("MLflow " << client.server().version);
   BOOST_TEST(!client.server().version.empty());
@@ -184,7 +184,7 @@ BOOST_AUTO_TEST_CASE(datasets) {  // 38
   client.log_inputs(run.id, {input});
 }
 
-BOOST_AUTO_TEST_CASE(models) {  // 49, 51, 52, 56
+BOOST_AUTO_TEST_CASE(models) {  // 49, 50, 51, 52, 56
   if (real_uri() == nullptr) return;
   const std::string name = "net " + uid;
   if (!client.server().logged_models) {
@@ -222,6 +222,11 @@ BOOST_AUTO_TEST_CASE(models) {  // 49, 51, 52, 56
   BOOST_REQUIRE(found.size() == 1u);
   BOOST_TEST(found[0].id == model.id);
   BOOST_TEST(holds(found[0].status, "READY"), found[0].status);
+  const auto half = client.create_model(experiment, "half", run.id, {}, {{"uid", uid + "-half"}});
+  client.finish_model(half.id, false);
+  const auto marked = client.models_with_tag(experiment, "uid", uid + "-half");
+  BOOST_REQUIRE(marked.size() == 1u);
+  BOOST_TEST(holds(marked[0].status, "UPLOAD_FAILED"), marked[0].status);
   client.create_registered_model(name);
   client.create_registered_model(name);
   BOOST_TEST(!client.model_version_with_tag(name, "uid", uid).has_value());

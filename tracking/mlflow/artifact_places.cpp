@@ -168,7 +168,8 @@ void ArtifactPlaces::to_s3(const std::string& path, const Payload& payload) {
   }
   by_page_upload(path, payload,
                  "this experiment's artifacts lie in S3, the server signs no addresses (MLflow "
-                 "3.12 and later can) and AWS_ACCESS_KEY_ID is not set");
+                 "3.12 and later can) and AWS_ACCESS_KEY_ID is not set",
+                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
 }
 
 bool ArtifactPlaces::by_signed_url(const std::string& path, const Payload& payload) {
@@ -222,9 +223,7 @@ void ArtifactPlaces::by_own_signature(const std::string& path, const Payload& pa
 }
 
 void ArtifactPlaces::by_page_upload(const std::string& path, const Payload& payload,
-                                    const std::string& why) {
-  const std::string way =
-      "start it with --serve-artifacts and make a new experiment, whose files it takes itself";
+                                    const std::string& why, std::string_view way) {
   if (owner_.run_id.empty()) {
     state_.caller.refuse(what_,
                          fmt::format("{}, where nothing can bring a model's files; {}", why, way));

@@ -21,6 +21,10 @@ class ArtifactPlaces {
   void put(const std::string& path, const Payload& payload);
 
  private:
+  static constexpr std::string_view kServeArtifacts =
+      "start the server with --serve-artifacts and make a new experiment, whose files it takes "
+      "itself";
+
   void to_server(const std::string& url, const std::string& path, const Payload& payload,
                  bool credentials);
   /// In parts to the storage behind the server; false if that cannot be. `place` is the path of the
@@ -32,8 +36,9 @@ class ArtifactPlaces {
   void to_s3(const std::string& path, const Payload& payload);
   bool by_signed_url(const std::string& path, const Payload& payload);
   void by_own_signature(const std::string& path, const Payload& payload);
-  /// `why`: what stands in the way of the direct one.
-  void by_page_upload(const std::string& path, const Payload& payload, const std::string& why);
+  /// `why`: what stands in the way of the direct one; `way`: what the user can do about it.
+  void by_page_upload(const std::string& path, const Payload& payload, const std::string& why,
+                      std::string_view way = kServeArtifacts);
 
   Request request_for(const std::string& method, const std::string& url, const std::string& path,
                       const Payload& payload) const;
