@@ -8,20 +8,17 @@
 
 #include "cli/catalog.hpp"
 #include "cli/say.hpp"
-#include "plugins/catalog.hpp"
 
 namespace cifarpipe::cli {
 namespace {
 
 // A plugin that cannot be used but that the file does not ask for: worth a line, not a failure.
 void warn_about_other_plugins(const StageCatalog& catalog, const Configuration& configuration) {
-  const auto* plugins = dynamic_cast<const PluginCatalog*>(&catalog);
-  if (plugins == nullptr) return;
   std::set<std::string> used;
   for (const StageInstance& stage : configuration.cells.front().stages) {
     used.insert(stage.type->description.name);
   }
-  for (const PluginCatalog::Problem& problem : plugins->problems()) {
+  for (const StageCatalog::Problem& problem : catalog.problems()) {
     const bool needed = std::any_of(problem.stages.begin(), problem.stages.end(),
                                     [&](const std::string& s) { return used.count(s) > 0; });
     if (!needed) say("cifarpipe: warning: {}\n", problem.message);

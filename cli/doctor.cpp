@@ -113,7 +113,7 @@ void plugin_lines(const Program& program, Findings& findings) {
     findings.ok("stage", fmt::format("{} ({} {}, build {})", name, type->plugin_name,
                                      type->plugin_version, type->build_id.substr(0, 8)));
   }
-  for (const PluginCatalog::Problem& problem : catalog.problems()) {
+  for (const StageCatalog::Problem& problem : catalog.problems()) {
     findings.wrong("plugin", problem.message);
   }
   for (const std::string& version : torch) findings.ok("libtorch", version);

@@ -286,6 +286,14 @@ std::vector<const StageType*> chosen(const StageCatalog& catalog, const std::str
               ErrorKind::usage);
 }
 
+void print_list(const std::vector<const StageType*>& types) {
+  std::size_t width = 0;
+  for (const StageType* type : types) width = std::max(width, type->description.name.size());
+  for (const StageType* type : types) {
+    fmt::print("{:<{}}  {}\n", type->description.name, width, type->description.summary);
+  }
+}
+
 int stages(const Program& program, const Arguments& arguments) {
   const std::unique_ptr<StageCatalog> catalog = open_catalog(program, {});
   if (arguments.json_schema) {
@@ -293,6 +301,11 @@ int stages(const Program& program, const Arguments& arguments) {
     return 0;
   }
   const std::vector<const StageType*> types = chosen(*catalog, arguments.name);
+  if (arguments.name.empty()) {
+    for (const StageCatalog::Problem& problem : catalog->problems()) {
+      say("cifarpipe: warning: {}\n", problem.message);
+    }
+  }
   if (arguments.json) {
     Json out = Json::array();
     for (const StageType* type : types) out.push_back(stage_json(*type));
@@ -308,11 +321,7 @@ int stages(const Program& program, const Arguments& arguments) {
   } else if (types.empty()) {
     say("no plugins were found; see cifarpipe doctor\n");
   } else {
-    std::size_t width = 0;
-    for (const StageType* type : types) width = std::max(width, type->description.name.size());
-    for (const StageType* type : types) {
-      fmt::print("{:<{}}  {}\n", type->description.name, width, type->description.summary);
-    }
+    print_list(types);
   }
   return 0;
 }

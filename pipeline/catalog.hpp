@@ -25,6 +25,13 @@ struct StageType {
 
 class StageCatalog {
  public:
+  /// A plugin file, or a folder of the search path, that cannot be used as it is.
+  struct Problem {
+    std::string path;
+    std::string message;              ///< A whole sentence, with the path.
+    std::vector<std::string> stages;  ///< What it would have offered, as far as one can tell.
+  };
+
   virtual ~StageCatalog() = default;
   /// The stage that `uses = "…"` names, or null. Borrowed for the catalog's life.
   virtual const StageType* find(std::string_view uses) const = 0;
@@ -33,6 +40,8 @@ class StageCatalog {
   /// Why `uses` cannot be found although a plugin file for it is there (a wrong stamp, say): a
   /// sentence, or nothing.
   virtual std::optional<std::string> problem_for(std::string_view uses) const = 0;
+  /// All that was found and cannot be used; told to those whom it concerns.
+  virtual const std::vector<Problem>& problems() const = 0;
 };
 
 }  // namespace cifarpipe

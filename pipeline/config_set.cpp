@@ -168,6 +168,13 @@ class Sets {
     return parse_toml_value(a.value, a.value_mark, node) ? node : literal(a);
   }
 
+  /// What is a text needs no quotes; those that people copy from files are not part of it.
+  Node plain_text(const Assignment& a) const {
+    const std::string& v = a.value;
+    const bool quoted = v.size() >= 2 && v.front() == v.back() && (v[0] == '"' || v[0] == '\'');
+    return quoted ? toml(a) : literal(a);
+  }
+
   Node structural_value(const Assignment& a) const {
     const std::string& root = a.path[0].text;
     const std::string& last = a.path.back().text;
@@ -178,10 +185,7 @@ class Sets {
         (root == "pipeline" && (last == "name" || last == "description")) ||
         (root == "stages" && a.path.size() == 3 && (last == "uses" || last == "experiment")) ||
         (root == "stages" && a.path.size() == 4 && a.path[2].text == "inputs");
-    if (!text) return toml(a);
-    // No such name has quotes in it, and people copy them from files.
-    const bool quoted = a.value.size() >= 2 && a.value.front() == '"' && a.value.back() == '"';
-    return quoted && root == "stages" ? toml(a) : literal(a);
+    return text ? plain_text(a) : toml(a);
   }
 
   Node param_value(const Assignment& a) const {
@@ -191,7 +195,7 @@ class Sets {
     if (field == nullptr) return toml(a);
     const bool text = field->type == Type::string || field->type == Type::path;
     if (text && field->secret && a.value.starts_with("{")) return toml(a);
-    return text ? literal(a) : toml(a);
+    return text ? plain_text(a) : toml(a);
   }
 
   void put(const Assignment& a, Node value) {

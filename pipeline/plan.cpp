@@ -109,7 +109,7 @@ Decision Planner::decide(std::size_t index, const std::vector<std::optional<Stor
 
 std::string Planner::reason_to_run(const Job& job, const std::string& key_document) const {
   const auto before = recorder_.last_key_document(configuration_.name, job.instance->name);
-  if (!before) return "never run before";
+  if (!before) return "no result yet";
   const std::vector<std::string> changes =
       explain_change(*before, key_document, job.instance->name);
   if (changes.empty()) return "its result is not in the store";

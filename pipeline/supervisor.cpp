@@ -304,6 +304,18 @@ void Supervisor::drain(Slot& slot) {
   }
 }
 
+/// Why a worker that ended in the middle of a job did so.
+std::string Supervisor::end_of_worker(const std::string& how, bool killed) const {
+  if (how.starts_with("exit(")) {
+    return fmt::format("its code ended the worker with {}; a stage returns or throws", how);
+  }
+  if (killed) {
+    return fmt::format("{}: killed from outside or for want of memory (this machine has {:.1f} GB)",
+                       how, static_cast<double>(machine_.memory_bytes) / 1e9);
+  }
+  return fmt::format("its code crashed with {}; the end of its log may tell why", how);
+}
+
 /// The worker's socket is closed: it has ended, whatever the reason.
 void Supervisor::worker_ended(Slot& slot) {
   handle_output(slot);
@@ -318,16 +330,9 @@ void Supervisor::worker_ended(Slot& slot) {
                 static_cast<int>(ErrorKind::environment), {});
   } else if (slot.active) {
     const StageType& type = *graph_.jobs[slot.active->job].instance->type;
-    std::string message = how;
-    if (how.rfind("exit(", 0) == 0) {
-      message = fmt::format("its code ended the worker with {}; a stage returns or throws", how);
-    } else if (slot.worker->was_killed()) {
-      message =
-          fmt::format("{}: killed from outside or for want of memory (this machine has {:.1f} GB)",
-                      how, static_cast<double>(machine_.memory_bytes) / 1e9);
-    }
     fail_active(slot,
-                fmt::format("{} (plugin {} {})", message, type.plugin_name, type.plugin_version),
+                fmt::format("{} (plugin {} {})", end_of_worker(how, slot.worker->was_killed()),
+                            type.plugin_name, type.plugin_version),
                 static_cast<int>(ErrorKind::stage), {});
   }
   retire(slot);

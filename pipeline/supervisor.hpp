@@ -74,6 +74,7 @@ class Supervisor {
   void handle_socket(Slot& slot);
   void handle_event(Slot& slot, const Event& event);
   void worker_ended(Slot& slot);
+  std::string end_of_worker(const std::string& how, bool killed) const;
   void drain(Slot& slot);
   void retire(Slot& slot);
   void stop_workers();

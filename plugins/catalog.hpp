@@ -24,13 +24,6 @@ std::vector<std::filesystem::path> plugin_search_path(
 
 class PluginCatalog : public StageCatalog {
  public:
-  /// A plugin file, or a folder of the search path, that cannot be used as it is.
-  struct Problem {
-    std::string path;
-    std::string message;              ///< A whole sentence, with the path.
-    std::vector<std::string> stages;  ///< What it would have offered, as far as one can tell.
-  };
-
   /// Reads every `*.stage.so` of `folders`. Nothing is loaded and nothing is thrown: what is wrong
   /// becomes a Problem. A missing folder is one only if it is not the last (the program's own).
   explicit PluginCatalog(const std::vector<std::filesystem::path>& folders);
@@ -40,7 +33,7 @@ class PluginCatalog : public StageCatalog {
   std::vector<std::string> names() const override;
   std::optional<std::string> problem_for(std::string_view uses) const override;
 
-  const std::vector<Problem>& problems() const { return problems_; }
+  const std::vector<Problem>& problems() const override { return problems_; }
 
  private:
   void read_folder(const std::filesystem::path& folder);

@@ -163,8 +163,15 @@ class Parser {
       negated = operation(out);
     }
     check_types(out, source_, option_);
-    if (negated) return negation(std::move(out));
-    return out;
+    if (!negated) return out;
+    if (out.value.text == "missing") return negation(std::move(out));
+    // What is not there is not said to be not finite.
+    WhereCondition missing = out;
+    missing.value.text = "missing";
+    WhereCondition both;
+    both.kind = WhereCondition::Kind::all;
+    both.parts = {negation(std::move(out)), negation(std::move(missing))};
+    return both;
   }
 
   WhereCondition of_field(const WhereToken& token) const {

@@ -11,7 +11,7 @@ import sys
 import tomllib
 import unittest
 
-from harness import PROGRAM, ROOT, Store
+from harness import PROGRAM, ROOT, Store, TEST_PLUGINS
 
 CONFIGS = ROOT / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.toml")) + sorted((ROOT / "tests/configs").glob("*.toml"))
@@ -151,6 +151,12 @@ params.epochs = "20"
         for words in (["stages"], ["check", file], ["plan", file]):
             self.assertIn("--plugin-path /nope: there is no such folder",
                           self.call(*words, "--plugin-path", "/nope", expect=2).err)
+
+    def test_a_plugin_that_is_refused_is_named(self):
+        said = self.call("stages", "--plugin-path", TEST_PLUGINS / "refused")
+        self.assertIn("train ", said.out)
+        self.assertIn("cifarpipe: warning: ", said.err)
+        self.assertIn("SDK API 999", said.err)
 
     def test_asking_makes_no_store(self):
         for words in (["gc"], ["gc", "--apply"], ["verify"]):

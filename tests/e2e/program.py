@@ -281,8 +281,8 @@ class Misbehave(Case):
     SENTENCES = {
         "throws": "thrown by the stage itself",
         "throws_strange": "threw something that is not a std::exception",
-        "throws_in_thread": "SIGABRT",
-        "segfaults": "SIGSEGV",
+        "throws_in_thread": "its code crashed with SIGABRT; the end of its log may tell why",
+        "segfaults": "its code crashed with SIGSEGV",
         "aborts": "SIGABRT",
         "exits": "ended the worker with exit(0)",
         "exits_at_once": "ended the worker with exit(0)",

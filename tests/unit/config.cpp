@@ -406,6 +406,19 @@ BOOST_AUTO_TEST_CASE(plugin_paths_are_known_without_a_catalog) {
   BOOST_TEST(plugin_paths_of(write("bad.toml", "[[[")).empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_text_that_is_set_needs_no_quotes_and_loses_those_it_has) {
+  for (const char* set :
+       {"train.optimizer=sgd", "train.optimizer=\"sgd\"", "train.optimizer='sgd'"}) {
+    const Configuration c = good(kChain, {set});
+    BOOST_TEST(param<std::string>(c.cells[0], "train", "optimizer") == "sgd", set);
+  }
+  // What only begins with a quote, or has two texts in it, is meant as it stands.
+  for (const char* text : {"\"a", "\"a\" \"b\"", "'"}) {
+    const Configuration c = good(kChain, {std::string("download.sha256=") + text});
+    BOOST_TEST(param<std::string>(c.cells[0], "download", "sha256") == text, text);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(origins_tell_file_command_line_matrix_and_default) {
   const Configuration c = good(kChain + R"([stages.train.params]
 epochs = 3

@@ -26,6 +26,7 @@ class FakeCatalog : public StageCatalog {
     return types_[name] = std::move(type);
   }
   void add_problem(std::string uses, std::string why) {
+    all_problems_.push_back({"/plugins/" + uses + ".stage.so", why, {uses}});
     problems_[std::move(uses)] = std::move(why);
   }
 
@@ -43,9 +44,11 @@ class FakeCatalog : public StageCatalog {
     if (found == problems_.end()) return std::nullopt;
     return found->second;
   }
+  const std::vector<Problem>& problems() const override { return all_problems_; }
 
  private:
   std::map<std::string, StageType, std::less<>> types_;
+  std::vector<Problem> all_problems_;
   std::map<std::string, std::string, std::less<>> problems_;
 };
 
