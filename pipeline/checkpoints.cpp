@@ -60,24 +60,36 @@ std::string index_text(const Cover& cover, const std::vector<FileDigest>& files)
   return json.dump(2) + '\n';
 }
 
-/// The cover of an intact checkpoint. Its content is compared and not only sizes: a stage trusts
-/// what it goes on from, and a checkpoint is read once.
-std::optional<Cover> check(const fs::path& dir) {
+struct Index {
+  Cover cover;
+  std::vector<FileDigest> files;
+};
+
+std::optional<Index> read_index(const fs::path& dir) {
   try {
     const Json json = Json::parse(read_text_file(dir / kIndex));
     if (json.at("format") != kFormat) return std::nullopt;
-    std::vector<FileDigest> declared;
+    Index index{{json.at("attempt"), json.at("sequence")}, {}};
     for (const Json& file : json.at("files")) {
-      declared.push_back({file.at("path"), file.at("size"), file.at("sha256")});
+      index.files.push_back({file.at("path"), file.at("size"), file.at("sha256")});
     }
-    std::vector<FileDigest> found = digest_tree(dir);
-    std::erase_if(found, [](const FileDigest& file) { return file.path == kIndex; });
-    if (found != declared) return std::nullopt;
-    return Cover{json.at("attempt"), json.at("sequence")};
+    return index;
   } catch (const Json::exception&) {
     return std::nullopt;
   } catch (const Error&) {
     return std::nullopt;
+  }
+}
+
+/// Whether a checkpoint is as it was written. Its content is compared and not only sizes: a stage
+/// trusts what it goes on from, and a checkpoint is read once.
+bool is_intact(const fs::path& dir, const Index& index) {
+  try {
+    std::vector<FileDigest> found = digest_tree(dir);
+    std::erase_if(found, [](const FileDigest& file) { return file.path == kIndex; });
+    return found == index.files;
+  } catch (const Error&) {
+    return false;
   }
 }
 
@@ -127,7 +139,16 @@ Checkpoint save(const fs::path& partial_dir, const Cover& cover,
 std::optional<Checkpoint> latest(const fs::path& partial_dir) {
   for (const Entry& entry : entries(partial_dir)) {
     if (!entry.complete) continue;
-    if (const std::optional<Cover> cover = check(entry.path)) return Checkpoint{entry.path, *cover};
+    const std::optional<Index> index = read_index(entry.path);
+    if (index && is_intact(entry.path, *index)) return Checkpoint{entry.path, index->cover};
+  }
+  return std::nullopt;
+}
+
+std::optional<Cover> latest_cover(const fs::path& partial_dir) {
+  for (const Entry& entry : entries(partial_dir)) {
+    if (!entry.complete) continue;
+    if (const std::optional<Index> index = read_index(entry.path)) return index->cover;
   }
   return std::nullopt;
 }

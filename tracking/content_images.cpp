@@ -8,7 +8,8 @@
 #include "tracking/content_run.hpp"
 #include "tracking/png_shrink.hpp"
 
-namespace cifarpipe::content {
+namespace cifarpipe {
+namespace content {
 namespace {
 
 constexpr std::size_t kMostSteps = 100;  // Of a key: MLflow's pages list all files at once.
@@ -125,8 +126,6 @@ std::vector<std::pair<std::string, std::int64_t>> picture_keys(const RunView& vi
 
 std::vector<Upload> images_of(const RunView& view) {
   std::vector<Upload> out;
-  std::string drawn_from;  // Step 0 and the first step show one picture.
-  std::optional<std::string> thumbnail;
   for (const Picture& picture : pictures_of(view)) {
     const std::string name = fmt::format("images/{}+step+{}+timestamp+{}+{}", picture.key,
                                          picture.step, picture.time_ms, uuid_of(view, picture));
@@ -134,17 +133,23 @@ std::vector<Upload> images_of(const RunView& view) {
     image.path = name + ".png";
     image.file = picture.file.file;
     image.digest = picture.file.sha256;
-    if (drawn_from != picture.file.sha256) {
-      const auto png = read_text(picture.file.file);
-      thumbnail = png ? shrunk_png(*png, kThumbnailSide) : std::nullopt;
-      drawn_from = picture.file.sha256;
-    }
-    Upload small = thumbnail ? text_upload("", *thumbnail) : image;
+    Upload small = image;
     small.path = name + "+compressed.png";
+    small.shrink_to = kThumbnailSide;
+    small.digest = fmt::format("{} to {}", image.digest, kThumbnailSide);
     out.push_back(std::move(image));
     out.push_back(std::move(small));
   }
   return out;
 }
 
-}  // namespace cifarpipe::content
+}  // namespace content
+
+std::optional<std::string> made_content(const Upload& upload) {
+  if (upload.file.empty()) return upload.text;
+  if (upload.shrink_to == 0) return std::nullopt;
+  const auto png = content::read_text(upload.file);
+  return png ? shrunk_png(*png, upload.shrink_to) : std::nullopt;
+}
+
+}  // namespace cifarpipe

@@ -292,14 +292,23 @@ void Mirror::send_artifacts(const RunRow& run, const RemoteRun& remote, const Ru
   for (const Upload& upload : content.artifacts) {
     const auto known = there.find(mirror::timeless(upload.path));
     if (known != there.end() && known->second == upload.digest) continue;
-    if (guarded(id, "artifact " + upload.path, upload.digest, [&] {
-          upload.file.empty() ? client_.put_artifact_text(remote, upload.path, upload.text)
-                              : client_.put_artifact(remote, upload.path, upload.file);
-        })) {
+    if (guarded(id, "artifact " + upload.path, upload.digest,
+                [&] { put(remote, upload.path, upload); })) {
       ledger_.put_item(id, "artifact", upload.path, upload.digest);
       ++counts_.artifacts;
       sent(id);
     }
+  }
+}
+
+void Mirror::put(const RemoteRun& remote, const std::string& path, const Upload& upload) {
+  // Step 0 and the first step show one picture, which is drawn once.
+  const bool drawn = upload.shrink_to > 0 && made_.digest == upload.digest;
+  if (!drawn) made_ = {upload.digest, made_content(upload)};
+  if (made_.content) {
+    client_.put_artifact_text(remote, path, *made_.content);
+  } else {
+    client_.put_artifact(remote, path, upload.file);
   }
 }
 

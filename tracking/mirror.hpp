@@ -108,6 +108,7 @@ class Mirror {
   void send_head(const RunRow& run, const mlflow::RemoteRun& remote);
   void send_artifacts(const RunRow& run, const mlflow::RemoteRun& remote,
                       const RunContent& content);
+  void put(const mlflow::RemoteRun& remote, const std::string& path, const Upload& upload);
   void send_models(const RunRow& run, const mlflow::RemoteRun& remote, const RunContent& content);
   void log_model(const RunRow& run, const mlflow::RemoteRun& remote, const RunContent& content,
                  const ModelContent& model);
@@ -138,6 +139,11 @@ class Mirror {
   std::string counted_run_;  // The last one in counts_.runs.
   std::vector<std::string> notices_;
   bool connected_ = false;
+  struct Made {
+    std::string digest;
+    std::optional<std::string> content;
+  };
+  Made made_;  // Of the newest upload.
   bool put_off_ = false;
   int failing_ = 0;  // Calls in a row that the server answered with 500.
   std::map<std::string, mlflow::RemoteRun> remotes_;  // Seen to be there since connecting.

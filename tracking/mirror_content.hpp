@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct Upload {
   std::string text;
   /// What it is the content of: equal means nothing to send again.
   std::string digest;
+  /// The longer side, in pixels, to which the picture `file` is made smaller when it is sent: never
+  /// before, which would be work for each look at the run. 0: it goes as it is.
+  int shrink_to = 0;
 };
 
 /// A model that the run made, to be logged once, by `uid`.
@@ -54,6 +58,10 @@ struct RunContent {
   std::vector<Upload> artifacts;
   std::vector<ModelContent> models;
 };
+
+/// The content of an upload that is not sent as its file lies there: its text, or a smaller
+/// picture.
+std::optional<std::string> made_content(const Upload& upload);
 
 /// Of a run that may still be going on: what is finished of it. `server` decides what it can show.
 RunContent content_of(RunQueries& queries, const RunRow& run, const Store& store,

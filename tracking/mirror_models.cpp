@@ -103,8 +103,8 @@ void Mirror::upload_model(const RunRow& run, const RemoteRun& remote, const Mode
                           const mlflow::LoggedModel& logged) {
   const std::string& id = run.record.id;
   for (const Upload& file : model.files) {
-    if (file.file.empty()) {
-      client_.put_model_text(logged, file.path, file.text);
+    if (const auto made = made_content(file)) {
+      client_.put_model_text(logged, file.path, *made);
     } else {
       client_.put_model_file(logged, file.path, file.file);
     }
@@ -130,12 +130,7 @@ void Mirror::upload_model(const RunRow& run, const RemoteRun& remote, const Mode
 void Mirror::log_model_of_2(const RemoteRun& remote, const ModelContent& model) {
   const std::string folder = mlflow::fitted_model_name(model.name);
   for (const Upload& file : model.files) {
-    const std::string path = folder + "/" + file.path;
-    if (file.file.empty()) {
-      client_.put_artifact_text(remote, path, file.text);
-    } else {
-      client_.put_artifact(remote, path, file.file);
-    }
+    put(remote, folder + "/" + file.path, file);
   }
   client_.put_artifact_text(remote, folder + "/MLmodel", model.mlmodel("", folder, remote.id));
   const nlohmann::ordered_json entry = {

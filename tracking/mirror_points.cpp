@@ -133,12 +133,12 @@ PointPlace MirrorPoints::covered(const JobRef& job) {
   const std::string names = checkpoint_names(dir);
   Checkpoints& known = checkpoints_[job];
   if (known.names == names) return known.cover;
-  const auto latest = checkpoints::latest(dir);
+  const auto latest = checkpoints::latest_cover(dir);
   // None: perhaps the old one went while it was read; the new one covers what it did.
   if (!latest && !names.empty()) return known.cover;
   known.cover = {};
   if (latest) {
-    known.cover = {latest->cover.attempt, static_cast<std::int64_t>(latest->cover.sequence)};
+    known.cover = {latest->attempt, static_cast<std::int64_t>(latest->sequence)};
   }
   known.names = names;
   return known.cover;

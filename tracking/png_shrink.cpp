@@ -64,6 +64,7 @@ void shrink(const Image& from, png_uint_32 longest, Image& to) {
 }
 
 std::optional<std::string> written(Image& image) {
+  image.png.flags |= PNG_IMAGE_FLAG_FAST;  // A fifth larger, and quicker.
   png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image.png);
   std::string out(size, '\0');
   if (png_image_write_to_memory(&image.png, out.data(), &size, 0, image.pixels.data(), 0,

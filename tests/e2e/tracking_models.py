@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import socket
+import struct
 import subprocess
 
 from harness import ROOT, Store, TINY
@@ -28,6 +29,11 @@ TORCH_PYTHON = pathlib.Path(os.environ.get("CIFARPIPE_PYTHON", ROOT / ".venv/bin
 # As the UI splits them: key, step, its number, timestamp, its number, uuid[, compressed].
 IMAGE = re.compile(r"^images/[^+%#]+\+step\+-?\d+\+timestamp\+\d+\+[0-9a-f-]+(\+compressed)?"
                    r"\.(png|jpg|jpeg|webp)$")
+
+
+def png_size(content):
+    """(width, height)"""
+    return struct.unpack(">II", content[16:24])
 
 
 class Models(TrackingCase):
@@ -71,10 +77,10 @@ class Models(TrackingCase):
         for file in images:
             self.assertRegex(file, IMAGE)
             self.assertEqual(run.read(file)[:8], b"\x89PNG\r\n\x1a\n", file)
-        whole = {f for f in images if "+compressed" not in f}
-        for file in whole:
-            small = f"{os.path.splitext(file)[0]}+compressed"
-            self.assertTrue(any(f.startswith(small) for f in images), file)
+        for file in (f for f in images if "+compressed" not in f):
+            small = f"{os.path.splitext(file)[0]}+compressed.png"
+            self.assertIn(small, images)
+            self.assertLessEqual(max(png_size(run.read(small))), 256)
 
     def test_tables(self):  # 47
         run = self.only()

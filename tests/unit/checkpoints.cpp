@@ -81,6 +81,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_one_is_passed_over) {
   }
   fs::remove(newest / "sub/moments");
   BOOST_TEST(state_of(checkpoints::latest(dir.path())) == "one");
+  BOOST_TEST(checkpoints::latest_cover(dir.path())->sequence == 2u);  // By its word alone.
   // And the next one is higher than the damaged one, and replaces both.
   checkpoints::save(dir.path(), {1, 3}, writing("three"));
   BOOST_TEST(state_of(checkpoints::latest(dir.path())) == "three");
