@@ -54,6 +54,11 @@ void Model::make_tensors() {
   frozen_.assign(parameters_.size(), false);
 }
 
+void Model::change_size(Network network) {
+  network_ = std::move(network);
+  plan_groups();  // Of another pool, perhaps.
+}
+
 std::vector<NamedTensor> Model::trained() const {
   std::vector<NamedTensor> all;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {

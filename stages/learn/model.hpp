@@ -64,6 +64,9 @@ class Model {
   void freeze(std::span<const std::string> prefixes);
   /// Drops all gradients, so that the next backward pass hands over its own.
   void forget_gradients();
+  /// From now on for images of another size: `network` is the same but for the shapes of what is
+  /// between its layers.
+  void change_size(Network network);
   void set_fusion(bool on);
 
  private:

@@ -86,6 +86,8 @@ Trainer::Trainer(const TrainOptions& options, TrainingData data, TrainingHost& h
   model_->initialise(options.seed);
   whiten(*model_, maker_, data_.train);
   begin_from(start);
+  images_ = std::make_unique<EpochImages>(options.architecture, data_.train, info,
+                                          batch_format(options, info), options.image_sizes);
   model_->freeze(options.freeze);
   if (model_->trained().empty()) {
     throw Error("nothing is left to learn: 'freeze' keeps every layer as it begins",
@@ -110,7 +112,13 @@ void Trainer::check_options() const {
         ErrorKind::usage);
   }
   const Augmentation& a = options_.augmentation;
-  if (a.cutout > std::min(data_.info.height, data_.info.width)) {
+  const ImageSize own{data_.info.height, data_.info.width};
+  std::int64_t least = std::min(own.height, own.width);
+  for (const std::int64_t longer : options_.image_sizes) {
+    const ImageSize size = size_with(own, longer);
+    least = std::min({least, size.height, size.width});
+  }
+  if (a.cutout > least) {
     throw Error("cutout = " + std::to_string(a.cutout) + " is larger than the images",
                 ErrorKind::usage);
   }
@@ -180,6 +188,7 @@ std::int64_t Trainer::steps_per_epoch() const {
 
 void Trainer::begin_epoch() {
   order_ = shuffled_rows(options_.seed, state_.epoch, data_.train.count);
+  images_->begin(state_.epoch, *model_);
   last_time_ = now_seconds();
 }
 
@@ -220,10 +229,9 @@ void Trainer::train_batch() {
 /// Forward and backward; adds to the gradients and to the correct answers, returns the mean loss.
 double Trainer::train_on(std::span<const std::int32_t> rows) {
   const std::int64_t number = state_.epoch * batches() + state_.batch;
-  at::Tensor images =
-      maker_.augmented(data_.train, rows, options_.augmentation, options_.seed, state_.epoch);
-  const Mix mix =
-      draw_mix(options_.loss, options_.seed, number, data_.info.height, data_.info.width);
+  at::Tensor images = images_->augmented(rows, options_.augmentation, options_.seed, state_.epoch);
+  const auto [height, width] = images_->size();
+  const Mix mix = draw_mix(options_.loss, options_.seed, number, height, width);
   mix_images(images, mix);
   images = images.to(options_.device);
   const at::Tensor labels = BatchMaker::labels(data_.train, rows);
@@ -338,6 +346,7 @@ void Trainer::finish_epoch() {
   const double rate = images / state_.seconds;
   const double loss = state_.loss_sum / images;
   const double accuracy = static_cast<double>(state_.correct) / images;
+  images_->end(*model_);
   std::optional<Evaluation> validation;
   if (data_.validation) validation = validate();
 

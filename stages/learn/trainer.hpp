@@ -14,6 +14,7 @@
 
 #include "stages/learn/averaging.hpp"
 #include "stages/learn/batch.hpp"
+#include "stages/learn/epoch_images.hpp"
 #include "stages/learn/evaluation.hpp"
 #include "stages/learn/loss.hpp"
 #include "stages/learn/loss_scale.hpp"
@@ -32,6 +33,7 @@ struct TrainOptions {
   OptimizerOptions optimizer;
   Schedule schedule;
   Augmentation augmentation;
+  std::vector<std::int64_t> image_sizes;  ///< Longer sides in the first epochs; see EpochImages.
   LossOptions loss;
   AveragingOptions averaging;
   int patience = 0;  ///< Epochs without a better validation accuracy that end it; 0 = never.
@@ -164,6 +166,7 @@ class Trainer {
   TrainingHost& host_;
   BatchMaker maker_;
   std::unique_ptr<Model> model_;
+  std::unique_ptr<EpochImages> images_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Averaging> averaging_;
   std::unique_ptr<Loss> loss_;

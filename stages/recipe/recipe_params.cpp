@@ -131,6 +131,14 @@ void add_augmentation(Schema<P>& schema) {
       .range(0, 1)
       .field("saturation", &P::saturation, "The same about each pixel's grey.")
       .range(0, 1)
+      .field(
+          "image_sizes", &P::image_sizes,
+          "Make the images smaller in the first epochs: their longer side in each of these, such "
+          "as [24, 24, 28]; then they are as they are. Not for cifar10net and linear.")
+      .range(1, 4096)
+      .unit("pixels")
+      .rule({}, {length_of("image_sizes") <= Param("epochs")},
+            "image_sizes = {image_sizes} has a size for more epochs than there are: {epochs}")
       .rule({Param("alternate_flip") == true}, {Param("flip") == 0.5},
             "alternate_flip flips every image in each second epoch: leave flip = {flip} out");
 }
@@ -199,6 +207,7 @@ learn::TrainOptions RecipeParams::options(const StageContext& context) const {
   o.augmentation = {crop_padding,   flip,      crop_border == "reflect",
                     alternate_flip, cutout,    brightness,
                     contrast,       saturation};
+  o.image_sizes = image_sizes;
   o.loss = {label_smoothing, class_weights, balance_classes, mixup, cutmix};
   o.averaging = {averaging, average_decay, average_every};
   o.patience = patience;

@@ -50,6 +50,8 @@ struct RecipeParams {
   double contrast = kDefault.augmentation.contrast;
   double saturation = kDefault.augmentation.saturation;
 
+  std::vector<std::int64_t> image_sizes = {};
+
   std::string averaging = kDefault.averaging.rule;
   double average_decay = kDefault.averaging.decay;
   int average_every = kDefault.averaging.every;

@@ -28,7 +28,11 @@ struct TrainParams {
         .one_of(learn::architectures())
         .field("freeze", &TrainParams::freeze,
                "Layers that stay as they begin, by the beginnings of their names: [\"conv1\"].")
-        .part(&TrainParams::recipe, RecipeParams::schema());
+        .part(&TrainParams::recipe, RecipeParams::schema())
+        .rule({length_of("image_sizes") > 0},
+              {Param("architecture") != "cifar10net", Param("architecture") != "linear"},
+              "image_sizes = {image_sizes} is for networks whose weights fit images of every size, "
+              "and those of {architecture} do not");
   }
 };
 

@@ -10,6 +10,11 @@ from harness import ROOT, Store, TINY
 
 # docs/training.md has the same table.
 BAD = [
+    (["train.image_sizes=[24]"],
+     "image_sizes = [24] is for networks whose weights fit images of every size, and those of "
+     "\"cifar10net\" do not"),
+    (["train.architecture=fastnet", "train.image_sizes=[24, 24, 24]"],
+     "image_sizes = [24, 24, 24] has a size for more epochs than there are: 2"),
     (["train.nesterov=true"],
      "nesterov is a kind of momentum, which \"adam\" with momentum = 0.9 has not"),
     (["train.optimizer=sgd", "train.momentum=0", "train.nesterov=true"],
@@ -40,6 +45,8 @@ BAD = [
 ]
 # What only the stage can see, because it depends on the data.
 FAILING = [
+    (["train.architecture=fastnet", "train.image_sizes=[40]"],
+     "image_sizes has 40, and the images are 32x32: they can only be made smaller"),
     (["train.class_weights=[1, 2]"], "class_weights has 2 numbers, but there are 10 classes"),
     (["train.cutout=40"], "cutout = 40 is larger than the images"),
     (["data.validation=0", "train.patience=1"],
@@ -104,7 +111,7 @@ class Learning(unittest.TestCase):
             "train.label_smoothing=0.1", "train.mixup=0.2", "train.cutmix=1",
             "train.crop_border=reflect", "train.alternate_flip=true", "train.cutout=8",
             "train.brightness=0.2", "train.contrast=0.2", "train.saturation=0.2",
-            "train.averaging=lookahead", "train.average_every=2", "train.average_decay=0.9",
+            "train.image_sizes=[24]", "train.averaging=lookahead", "train.average_every=2", "train.average_decay=0.9",
             "train.balance_classes=true", "test.tta=flip")
         self.assertEqual(result.code, 0, result)
         self.assertIn("test/accuracy", self.metrics())

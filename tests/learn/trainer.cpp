@@ -187,6 +187,14 @@ BOOST_AUTO_TEST_CASE(also_with_other_rules_and_precision) {
   check_resume(options, 4);
 }
 
+BOOST_AUTO_TEST_CASE(also_among_epochs_of_smaller_images) {
+  TrainOptions options = small_options();
+  options.architecture = "wide_resnet16_4";
+  options.image_sizes = {4, 6};
+  options.loss.cutmix = 1;
+  check_resume(options, 4);
+}
+
 BOOST_AUTO_TEST_CASE(also_while_averages_are_validated) {
   TrainOptions options = small_options();
   options.epochs = 2;
