@@ -19,7 +19,7 @@ import threading
 import time
 import unittest
 
-from harness import PluginCase, PROGRAM, Store, wait_until, workers_of
+from harness import PluginCase, PROGRAM, wait_until, workers_of
 
 SLOW = """
 [pipeline]

@@ -159,3 +159,19 @@ class PluginCase(unittest.TestCase):
     def run_(self, *arguments, **options):
         environment = dict(self.environment, **options.pop("env", {}))
         return self.store.run(*arguments, env=environment, **options)
+
+    def file(self, text, name="p.toml"):
+        return self.store.write(name, text)
+
+    def actions(self, run="latest"):
+        return {s["name"]: s["action"] for s in self.store.json("runs", "show", run)["stages"]}
+
+    def rows(self):
+        return self.store.json("runs", "list")
+
+    def check_clean(self):
+        """Nothing half-done is left, and no run says that it runs."""
+        for folder in ("tmp", "rings"):
+            left = os.listdir(self.store.runs / "store" / folder)
+            self.assertEqual(left, [], folder)
+        self.assertEqual([r for r in self.rows() if r["status"] == "RUNNING"], [])

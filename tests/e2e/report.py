@@ -153,7 +153,7 @@ class Reports(Case):
         self.assertEqual(page.texts["h1"], [name])
         self.assertIn("</style></script><b>\ufffd", page.text)
         self.assertIn('alert("1")', page.sections["configuration"])
-        self.assertIn(f"cifarpipe reproduce", page.sections["reproduce"])
+        self.assertIn("cifarpipe reproduce", page.sections["reproduce"])
         for section in ("curves", "stages", "numbers", "configuration", "environment", "reproduce"):
             self.assertIn(section, page.sections)
         self.assertIn("slow/loss", page.sections["curves"])

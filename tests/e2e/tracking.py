@@ -11,7 +11,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import ROOT, wait_until, workers_of
+from harness import wait_until, workers_of
 from mlflow_server import Server, version
 from tracking_case import CHAIN, TrackingCase, main
 

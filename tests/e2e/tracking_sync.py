@@ -9,7 +9,6 @@ import json
 import os
 import random
 import time
-import unittest
 
 from harness import wait_until
 from misbehaving import Proxy
