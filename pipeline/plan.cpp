@@ -102,17 +102,18 @@ Decision Planner::decide(std::size_t index, const std::vector<std::optional<Stor
     decision.reason = "up to date";
   } else {
     decision.action = Action::run;
-    decision.reason = reason_to_run(job, decision.key_document);
+    decision.reason = reason_to_run(job, decision);
   }
   return decision;
 }
 
-std::string Planner::reason_to_run(const Job& job, const std::string& key_document) const {
+std::string Planner::reason_to_run(const Job& job, const Decision& decision) const {
+  if (recorder_.made_result(decision.key)) return "its result is no longer in the store";
   const auto before = recorder_.last_key_document(configuration_.name, job.instance->name);
   if (!before) return "no result yet";
   const std::vector<std::string> changes =
-      explain_change(*before, key_document, job.instance->name);
-  if (changes.empty()) return "its result is not in the store";
+      explain_change(*before, decision.key_document, job.instance->name);
+  if (changes.empty()) return "what its result depends on changed";
   // A document of an earlier version may hold what is covered today.
   return graph_.secrets.redacted(fmt::format("{}", fmt::join(changes, ", ")));
 }

@@ -58,7 +58,7 @@ class Planner {
   std::vector<Decision> decide_all() const;
 
  private:
-  std::string reason_to_run(const Job& job, const std::string& key_document) const;
+  std::string reason_to_run(const Job& job, const Decision& decision) const;
 
   const Configuration& configuration_;
   const JobGraph& graph_;

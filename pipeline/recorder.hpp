@@ -169,6 +169,8 @@ class Recorder {
   virtual std::optional<std::string> last_key_document(const std::string& experiment,
                                                        const std::string& stage) = 0;
   virtual bool knows_result(const JobRef& job) = 0;
+  /// Whether a result of this key was ever made, though it may have been removed since.
+  virtual bool made_result(const std::string& key) = 0;
 
   // Rings.
   /// Up to which record a ring has been stored.

@@ -73,6 +73,7 @@ class SqliteRecorder : public Recorder {
   std::optional<std::string> last_key_document(const std::string& experiment,
                                                const std::string& stage) override;
   bool knows_result(const JobRef& job) override;
+  bool made_result(const std::string& key) override;
   std::uint64_t drained(const std::string& ring) override;
   void store_points(const std::string& ring, std::span<const RingPoint> points,
                     std::uint64_t last_sequence) override;

@@ -94,6 +94,11 @@ bool SqliteRecorder::knows_result(const JobRef& job) {
   return known;
 }
 
+bool SqliteRecorder::made_result(const std::string& key) {
+  Statement find(db_, "SELECT 1 FROM job WHERE key = ? AND key_document IS NOT NULL");
+  return find.with(key).step();
+}
+
 std::optional<std::string> SqliteRecorder::last_key_document(const std::string& experiment,
                                                              const std::string& stage) {
   Statement rows(db_,

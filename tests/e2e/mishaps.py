@@ -167,6 +167,9 @@ class Collect(PluginCase):
         self.store.run("gc", "--keep-last", "0", "--apply", expect=0)
         self.assertEqual(len(self.rows()), 1)  # Rows and metrics stay.
         self.assertIn("slow/loss", self.rows()[0]["metrics"])
+        # Not what is different from the newest run: this one was made, and is gone.
+        self.assertRegex(self.run_("plan", file, expect=0).out,
+                         r"(?m)^ *first .*its result is no longer in the store")
         for age in ("x", "nand", "infd", "-1d"):
             self.assertIn("--older-than", self.store.run("gc", f"--older-than={age}", expect=2).err)
         (self.store.runs / "store/tmp/02f765").mkdir()
