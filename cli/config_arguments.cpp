@@ -31,7 +31,8 @@ void add_config_arguments(CLI::App& command, ConfigArguments& arguments) {
   command.add_option("FILE", arguments.file, "The pipeline file.")->required();
   command
       .add_option("--set", arguments.sets,
-                  "Set one value, such as train.lr=0.01; may be given many times.")
+                  "Set one value, such as train.lr=0.01 (texts need no quotes); may be given many "
+                  "times.")
       ->type_name("PATH=VALUE")
       ->allow_extra_args(false);
 }

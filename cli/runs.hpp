@@ -42,7 +42,9 @@ class Table {
   struct Column {
     std::string head;
     bool right = false;
-    bool may_go = false;
+    /// Where a terminal is too narrow: those of 1 go first, one by one from the right, then all of
+    /// 2 together, then all of 3. 0 stays.
+    int goes = 0;
   };
   explicit Table(std::vector<Column> columns);
   void add(std::vector<std::string> cells);

@@ -27,7 +27,9 @@ struct CompareArguments {
 };
 
 constexpr std::size_t kSparkWidth = 16;
-constexpr std::size_t kCellWidth = 40;  // On a terminal; a longer value is cut.
+constexpr std::size_t kKeyWidth = 24;   // Of a line on a terminal, at most; the rest is for values,
+constexpr std::size_t kLeastCell = 8;   // which are cut,
+constexpr std::size_t kCellWidth = 40;  // even where there is room.
 
 /// "A", "B", …, then "27".
 std::string letter(std::size_t run) {
@@ -35,13 +37,25 @@ std::string letter(std::size_t run) {
 }
 
 void print_heads(const RunComparison& c, const Look& look) {
-  Table table({{""}, {""}, {""}, {"", false, true}, {"", true}});
+  Table table({{""}, {""}, {""}, {"", false, 1}, {"", true}});
   for (std::size_t r = 0; r < c.runs.size(); ++r) {
     const RunRecord& run = c.runs[r].record;
     table.add({letter(r), run.name, std::string(to_string(run.status)), time_text(run.start_ms),
                took_text(run, now_ms())});
   }
   table.print(look);
+}
+
+/// So that the values of all runs are beside one another.
+std::size_t cell_width(const std::vector<ComparedValue>& values, bool all, const Look& look) {
+  std::size_t keys = 0;
+  for (const ComparedValue& v : values) {
+    if (v.differs || all) keys = std::max(keys, text_width(v.key));
+  }
+  keys = std::min(keys, kKeyWidth) + 2;  // And the indent.
+  const std::size_t runs = values.front().values.size();
+  const std::size_t room = look.width > keys ? (look.width - keys) / runs : 0;
+  return std::clamp(room, kLeastCell + 2, kCellWidth + 2) - 2;
 }
 
 /// A table of what differs, or of everything.
@@ -51,12 +65,13 @@ void print_values(std::string_view title, const std::vector<ComparedValue>& valu
   std::vector<Table::Column> columns = {{""}};
   for (std::size_t r = 0; r < values.front().values.size(); ++r) columns.push_back({letter(r)});
   Table table(columns);
+  const std::size_t cell = cell_width(values, all, look);
   for (const ComparedValue& v : values) {
     if (!v.differs && !all) continue;
     std::vector<std::string> cells = {v.key};
     for (const auto& value : v.values) {
       const std::string text = value ? (value->empty() ? "\"\"" : *value) : "–";
-      cells.push_back(look.width > 0 ? text_cut(text, kCellWidth) : text);
+      cells.push_back(look.width > 0 ? text_cut(text, cell) : text);
     }
     table.add(std::move(cells));
   }
@@ -101,11 +116,11 @@ void add_metric(Table& table, const ComparedMetric& metric) {
 void print_metrics(const RunComparison& c, bool all, const Look& look) {
   std::vector<Table::Column> columns = {{""}};
   for (std::size_t r = 0; r < c.runs.size(); ++r) {
-    columns.push_back({"", false, true});
+    columns.push_back({"", false, 2});
     columns.push_back({letter(r), true});
-    if (r > 0) columns.push_back({fmt::format("{} − A", letter(r)), true});
+    if (r > 0) columns.push_back({fmt::format("{} − A", letter(r)), true, 3});
   }
-  columns.push_back({"DIFFERS FROM", false, true});
+  columns.push_back({"DIFFERS FROM", false, 1});
   Table table(columns);
   std::size_t left_out = 0;
   for (const ComparedMetric& metric : c.metrics) {

@@ -95,9 +95,16 @@ void Table::print(const Look& look, std::string_view indent) const {
   };
   if (look.width > 0) {
     constexpr std::size_t kLeast = 16;  // Of the first column, for the sake of the others.
+    const std::size_t spare = widths[0] > kLeast ? widths[0] - kLeast : 0;
+    const auto fits = [&] { return total() <= look.width + spare; };
     for (std::size_t c = columns_.size(); c-- > 0;) {
-      const std::size_t spare = widths[0] > kLeast ? widths[0] - kLeast : 0;
-      if (columns_[c].may_go && total() > look.width + spare) shown[c] = false;
+      if (columns_[c].goes == 1 && !fits()) shown[c] = false;
+    }
+    for (const int rank : {2, 3}) {
+      if (fits()) break;
+      for (std::size_t c = 0; c < columns_.size(); ++c) {
+        if (columns_[c].goes == rank) shown[c] = false;
+      }
     }
     if (total() > look.width) {
       const std::size_t over = total() - look.width;
@@ -106,16 +113,22 @@ void Table::print(const Look& look, std::string_view indent) const {
   }
   const auto line = [&](const std::vector<std::string>& cells, bool head) {
     std::string out(indent);
+    std::size_t used = out.size();
     for (std::size_t c = 0; c < cells.size(); ++c) {
       if (!shown[c]) continue;
-      const std::string text = look.width > 0 ? text_cut(cells[c], widths[c]) : cells[c];
-      const std::string pad(widths[c] - std::min(widths[c], text_width(text)), ' ');
-      const std::string painted = look.paint(head ? kDim : status_color(text), text);
       if (c > 0) out += "  ";
+      used += c > 0 ? 2 : 0;
+      std::size_t width = widths[c];
+      if (look.width > 0) width = std::min(width, look.width - std::min(look.width, used));
+      if (width == 0) break;  // No colour is begun that the line's end would cut off.
+      const std::string text = look.width > 0 ? text_cut(cells[c], width) : cells[c];
+      const std::string pad(width - std::min(width, text_width(text)), ' ');
+      const std::string painted = look.paint(head ? kDim : status_color(text), text);
       out += columns_[c].right ? pad + painted : painted + pad;
+      used += width;
     }
     out.erase(out.find_last_not_of(' ') + 1);
-    fmt::print("{}\n", look.width > 0 && !look.color ? text_cut(out, look.width) : out);
+    fmt::print("{}\n", out);
   };
   std::vector<std::string> heads;
   for (const Column& column : columns_) heads.push_back(column.head);

@@ -73,11 +73,11 @@ void print_attempts(const std::vector<StageRow>& stages, const Look& look) {
   Table table({{"STAGE"},
                {"ATTEMPT", true},
                {"STATUS"},
-               {"STARTED", false, true},
+               {"STARTED", false, 1},
                {"TIME", true},
                {"WENT ON FROM"},
-               {"POINTS", true, true},
-               {"SUPERSEDED", true, true}});
+               {"POINTS", true, 1},
+               {"SUPERSEDED", true, 1}});
   for (const StageRow& stage : stages) {
     if (stage.history.size() < 2) continue;
     for (const AttemptRow& a : stage.history) {
@@ -94,13 +94,13 @@ void print_attempts(const std::vector<StageRow>& stages, const Look& look) {
 
 void print_stages(const std::vector<StageRow>& stages, const Look& look) {
   Table table({{"STAGE"},
-               {"USES", false, true},
+               {"USES", false, 1},
                {"ACTION"},
                {"STATUS"},
                {"TIME", true},
-               {"CPU", true, true},
-               {"MEMORY", true, true},
-               {"OUTPUTS", true, true}});
+               {"CPU", true, 1},
+               {"MEMORY", true, 1},
+               {"OUTPUTS", true, 1}});
   std::vector<std::string> messages;
   for (const StageRow& stage : stages) {
     std::uint64_t bytes = 0;
@@ -126,9 +126,9 @@ void print_summaries(const std::vector<MetricSummary>& metrics, const Look& look
   Table table({{"METRIC"},
                {"LAST", true},
                {"STEP", true},
-               {"MIN", true, true},
-               {"MAX", true, true},
-               {"POINTS", true, true}});
+               {"MIN", true, 1},
+               {"MAX", true, 1},
+               {"POINTS", true, 1}});
   for (const MetricSummary& m : metrics) {
     table.add({m.key, figure_text(m.last), fmt::format("{}", m.step),
                m.min ? figure_text(*m.min) : "", m.max ? figure_text(*m.max) : "",

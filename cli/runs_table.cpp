@@ -147,8 +147,8 @@ using Cell = std::function<std::string(std::size_t line, const RunRow& run)>;
 struct Columns {
   std::vector<Table::Column> looks;
   std::vector<Cell> cells;
-  void add(std::string head, bool right, bool may_go, Cell cell) {
-    looks.push_back({std::move(head), right, may_go});
+  void add(std::string head, bool right, int goes, Cell cell) {
+    looks.push_back({std::move(head), right, goes});
     cells.push_back(std::move(cell));
   }
 };
@@ -161,7 +161,7 @@ Columns chosen_columns(RunQueries& queries, const std::vector<RunField>& fields,
     const bool plain = field.of == RunField::Of::metric || field.of == RunField::Of::param;
     std::string head = to_text(field);
     if (plain) head.erase(0, head.find('.') + 1);
-    out.add(std::move(head), is_number(field), true, [=](std::size_t, const RunRow& row) {
+    out.add(std::move(head), is_number(field), 1, [=](std::size_t, const RunRow& row) {
       const std::string text =
           field.of == RunField::Of::attribute ? attribute_text(row, field.key, now) : "";
       return text.empty() ? value_text(reader->of(row.record.id)) : text;
@@ -179,16 +179,16 @@ Columns usual_columns(RunQueries& queries, const std::vector<Line>& lines, std::
   }
   Columns out;
   if (experiments.size() > 1) {
-    out.add("EXPERIMENT", false, true,
+    out.add("EXPERIMENT", false, 1,
             [](std::size_t, const RunRow& row) { return row.record.experiment; });
   }
-  out.add("STATUS", false, false, [](std::size_t, const RunRow& row) { return status_of(row); });
-  out.add("STARTED", true, false,
+  out.add("STATUS", false, 0, [](std::size_t, const RunRow& row) { return status_of(row); });
+  out.add("STARTED", true, 0,
           [now](std::size_t, const RunRow& row) { return time_ago(row.record.start_ms, now); });
-  out.add("TOOK", true, false,
+  out.add("TOOK", true, 0,
           [now](std::size_t, const RunRow& row) { return took_text(row.record, now); });
   for (const std::string& key : columns_of(*metrics)) {
-    out.add(key, true, true, [metrics, key](std::size_t i, const RunRow&) {
+    out.add(key, true, 1, [metrics, key](std::size_t i, const RunRow&) {
       const auto& all = (*metrics)[i];
       const auto found = std::find_if(all.begin(), all.end(),
                                       [&](const MetricSummary& m) { return m.key == key; });

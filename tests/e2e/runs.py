@@ -3,11 +3,17 @@
 says when it is called wrongly. Uses the stages of tests/plugins, which need no time."""
 
 import csv
+import fcntl
 import io
 import json
 import os
+import pty
+import re
 import signal
+import struct
+import subprocess
 import sys
+import termios
 import unittest
 import xml.etree.ElementTree
 
@@ -134,6 +140,17 @@ class Compare(Runs):
         text = self.out("compare", "one", "again")
         self.assertRegex(text, r"nothing differs: \d+ parameters, 7 points of 2 metrics, the source")
         self.assertEqual(self.out("compare", "one", "again", "--json").count('"equal": true'), 1)
+
+    def test_many_runs_fit_on_a_terminal(self):
+        names = ["one", "two", *(row["name"] for row in
+                                 json.loads(self.out("list", "--json")) if "/" in row["name"])]
+        # First the little curves go, then the differences; the values stay.
+        for columns, words in ((200, 4 + 4 + 3 + 2), (80, 4 + 3), (50, 4)):
+            lines = on_terminal(self.store, self.environment, "runs", "compare", *names,
+                                columns=columns)
+            self.assertLessEqual(max(map(len, lines)), columns)
+            shown = next(line for line in lines if line.startswith("  slow/loss"))
+            self.assertEqual(len(shown.split()), 1 + words, shown)
 
     def test_json(self):
         c = json.loads(self.out("compare", "one", "two", "again", "--json"))
@@ -315,6 +332,25 @@ class Attempts(unittest.TestCase):
             everything = json.loads(store.run("runs", "export", "latest", expect=0).out)
             self.assertEqual(len(everything["runs"][0]["points"]["slow/loss"]),
                              500 + first["points"])
+
+
+def on_terminal(store, environment, *arguments, columns):
+    """The lines that the program prints on a terminal of this width, without their colours."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = dict(store.environment(environment), TERM="xterm", NO_COLOR="")
+    process = subprocess.Popen([PROGRAM, *arguments], stdout=its, cwd=store.dir, env=env)
+    os.close(its)
+    text = b""
+    try:
+        while piece := os.read(ours, 65536):
+            text += piece
+    except OSError:
+        pass  # The other end is closed.
+    os.close(ours)
+    process.wait(30)
+    assert b"\x1b[" in text
+    return re.sub(r"\x1b\[\d+m|\r", "", text.decode()).splitlines()
 
 
 def has_points(store):
