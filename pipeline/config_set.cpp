@@ -168,11 +168,12 @@ class Sets {
     return parse_toml_value(a.value, a.value_mark, node) ? node : literal(a);
   }
 
-  /// What is a text needs no quotes; those that people copy from files are not part of it.
+  /// A text needs no quotes: those around it, which people copy from files, are not part of it.
   Node plain_text(const Assignment& a) const {
     const std::string& v = a.value;
-    const bool quoted = v.size() >= 2 && v.front() == v.back() && (v[0] == '"' || v[0] == '\'');
-    return quoted ? toml(a) : literal(a);
+    const bool quoted =
+        v.size() >= 2 && (v[0] == '"' || v[0] == '\'') && v.find(v[0], 1) == v.size() - 1;
+    return quoted ? string_node(v.substr(1, v.size() - 2), a.value_mark) : literal(a);
   }
 
   Node structural_value(const Assignment& a) const {
@@ -194,8 +195,9 @@ class Sets {
         type != nullptr ? type->description.params.find(a.path[3].text) : nullptr;
     if (field == nullptr) return toml(a);
     const bool text = field->type == Type::string || field->type == Type::path;
-    if (text && field->secret && a.value.starts_with("{")) return toml(a);
-    return text ? plain_text(a) : toml(a);
+    if (!text) return toml(a);
+    if (!field->secret) return plain_text(a);
+    return a.value.starts_with("{") ? toml(a) : literal(a);
   }
 
   void put(const Assignment& a, Node value) {
