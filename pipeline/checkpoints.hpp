@@ -26,8 +26,8 @@ Checkpoint save(const std::filesystem::path& partial_dir, const Cover& cover,
 /// The highest checkpoint whose files have the content that was written; nothing if there is none.
 std::optional<Checkpoint> latest(const std::filesystem::path& partial_dir);
 
-/// What the highest checkpoint says it covers. Its files are not looked at, however large: for
-/// those who go on from nothing.
+/// What the highest checkpoint says it covers. Its files, which may be large, are not looked at:
+/// for those who only want to know and do not go on from it.
 std::optional<Cover> latest_cover(const std::filesystem::path& partial_dir);
 
 }  // namespace cifarpipe::checkpoints

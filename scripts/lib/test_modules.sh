@@ -24,9 +24,9 @@ has_test_modules() {
   PYTHONPATH=$CIFARPIPE_TEST_MODULES "$1" -c "import ${test_modules[*]/%/,} sys" 2>/dev/null
 }
 
-# find_mlflow VERSION: an MLflow of this series (3.17, 3.1, 2.22), with what serving a model needs and
-# an S3 to keep artifacts in (moto), in an environment of its own, build/mlflow-VERSION: about 1 GB,
-# a minute or two. Tests that need one say where they looked; only quick builds may do without.
+# find_mlflow VERSION: an MLflow of this series (3.17, 3.1, 2.22), with what serving a model needs
+# and an S3 to keep artifacts in (moto), in an environment of its own, build/mlflow-VERSION: about
+# 1 GB, a minute or two. Tests that need one say where they looked; only quick builds may do without.
 find_mlflow() {
   local version=$1 folder=$root/build/mlflow-$1 wanted='mlflow[auth]==3.17.2'
   local -a usable=() also=(onnx onnxruntime boto3 'moto[s3]' flask-cors)

@@ -28,6 +28,10 @@ Schema<FinetuneParams> FinetuneParams::schema() {
              "the last linear ones.")
       .field("reset", &P::reset, "Layers that begin anew; [\"auto\"] = the last linear ones.")
       .part(&P::recipe, RecipeParams::schema())
+      .rule({length_of("image_sizes") > 0},
+            {Param("architecture") != "cifar10net", Param("architecture") != "linear"},
+            "image_sizes = {image_sizes} is for networks whose weights fit images of every size, "
+            "and those of {architecture} do not")
       .rule({is_wired("model") == true}, {Param("weights") == ""},
             "fine-tuning begins from one model: give either the input 'model' or the parameter "
             "'weights', not both")

@@ -69,7 +69,12 @@ void EpochImages::check(std::int64_t longer) const {
                 ErrorKind::usage);
   }
   const auto own = network(own_size_).tensors();
-  const auto other = network(size_with(own_size_, longer)).tensors();
+  std::vector<TensorSpec> other;
+  try {
+    other = network(size_with(own_size_, longer)).tensors();
+  } catch (const Error& error) {
+    throw Error("image_sizes has " + std::to_string(longer) + ": " + error.what(), error.kind());
+  }
   for (std::size_t i = 0; i < own.size(); ++i) {
     if (own[i].shape == other[i].shape) continue;
     throw Error(
@@ -93,7 +98,7 @@ void EpochImages::end(Model& model) {
 void EpochImages::set_size(const ImageSize& size) {
   if (size == size_) return;
   size_ = size;
-  pixels_ = {};
+  pixels_ = std::vector<std::uint8_t>();  // Before there are two copies.
   if (size != own_size_) pixels_ = resized_images(own_, info_, size);
   BatchFormat format = format_;
   format.height = size.height;

@@ -56,7 +56,7 @@ void Model::make_tensors() {
 
 void Model::change_size(Network network) {
   network_ = std::move(network);
-  plan_groups();  // Of another pool, perhaps.
+  plan_groups();  // Whether a max pool can be fused depends on its kernel.
 }
 
 std::vector<NamedTensor> Model::trained() const {

@@ -119,7 +119,9 @@ void Trainer::check_options() const {
     least = std::min({least, size.height, size.width});
   }
   if (a.cutout > least) {
-    throw Error("cutout = " + std::to_string(a.cutout) + " is larger than the images",
+    const bool own_too = a.cutout > std::min(own.height, own.width);
+    throw Error("cutout = " + std::to_string(a.cutout) + " is larger than the images" +
+                    (own_too ? "" : " that image_sizes asks for"),
                 ErrorKind::usage);
   }
   const bool colour = a.brightness > 0 || a.contrast > 0 || a.saturation > 0;

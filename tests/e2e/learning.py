@@ -111,8 +111,8 @@ class Learning(unittest.TestCase):
             "train.label_smoothing=0.1", "train.mixup=0.2", "train.cutmix=1",
             "train.crop_border=reflect", "train.alternate_flip=true", "train.cutout=8",
             "train.brightness=0.2", "train.contrast=0.2", "train.saturation=0.2",
-            "train.image_sizes=[24]", "train.averaging=lookahead", "train.average_every=2", "train.average_decay=0.9",
-            "train.balance_classes=true", "test.tta=flip")
+            "train.image_sizes=[24]", "train.averaging=lookahead", "train.average_every=2",
+            "train.average_decay=0.9", "train.balance_classes=true", "test.tta=flip")
         self.assertEqual(result.code, 0, result)
         self.assertIn("test/accuracy", self.metrics())
 

@@ -26,7 +26,7 @@ HOME = pathlib.Path(os.environ.get("CIFARPIPE_MLFLOW", ROOT / "build/mlflow-3.17
 # What uvicorn and gunicorn (before 3.3) say when they listen.
 LISTENING = re.compile(rb"(?:Uvicorn running on|Listening at:) (https?://\S+)")
 # No variable of whoever runs the tests may reach the program or the server.
-for name in [n for n in os.environ if n.startswith("MLFLOW_")]:
+for name in [n for n in os.environ if n.startswith(("MLFLOW_", "AWS_"))]:
     del os.environ[name]
 
 

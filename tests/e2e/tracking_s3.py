@@ -43,6 +43,8 @@ class Bucket:
         self.url = f"http://127.0.0.1:{port}"
         self.process = Process([HOME / "bin/moto_server", "-H", "127.0.0.1", "-p", port], self.dir,
                                self.dir / "s3.log")
+
+    def begin(self):
         self.process.wait_for(lambda: is_well(self.url, "/moto-api/"))
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/runs", method="PUT"), timeout=30)
 
@@ -72,6 +74,7 @@ class S3(TrackingCase):
     def setUpClass(cls):
         cls.bucket = Bucket()
         cls.addClassCleanup(cls.bucket.stop)
+        cls.bucket.begin()
         cls.kept = Store()
         cls.addClassCleanup(cls.kept.__exit__)
         cls.kept.run("run", cls.kept.write("p.toml", PIPELINE), expect=0, timeout=900,

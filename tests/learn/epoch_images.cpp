@@ -102,6 +102,58 @@ BOOST_AUTO_TEST_CASE(a_model_takes_images_of_another_size) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(the_first_epochs_have_smaller_images) {
+  TempFolder temp;
+  const DatasetReader data(make_small_dataset(temp, 20));
+  const DatasetInfo& info = data.info();
+  const auto model = make_model("wide_resnet16_4", {8, 8, 3, 4});
+  EpochImages images("wide_resnet16_4", data.split("train"), info,
+                     {8, 8, 3, info.mean, info.std, false, true}, {4, 6});
+  const std::vector<std::int32_t> rows = {3, 1};
+  Augmentation plain;
+  plain.padding = 0;
+  plain.flip = 0;
+  const std::int64_t sides[] = {4, 6, 8, 8};
+  for (std::int64_t epoch = 0; epoch < 4; ++epoch) {
+    const std::int64_t side = sides[epoch];
+    images.begin(epoch, *model);
+    const at::Tensor batch = images.augmented(rows, plain, 1, epoch);
+    BOOST_TEST((batch.sizes() == at::IntArrayRef{2, 3, side, side}));
+    BOOST_TEST((images.size() == ImageSize{side, side}));
+    BOOST_TEST(model->network().nodes[0].height == side);
+    // The same picture: its mean stays.
+    const at::Tensor own =
+        BatchMaker({8, 8, 3, info.mean, info.std, false, true}).plain(data.split("train"), rows);
+    BOOST_TEST((batch.mean() - own.mean()).abs().item<float>() < 0.1F);
+    images.end(*model);
+    BOOST_TEST(model->network().nodes[0].height == 8);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(they_change_what_is_learned) {
+  TempFolder temp;
+  const DatasetReader data(make_small_dataset(temp, 40));
+  std::vector<at::Tensor> found;
+  for (const auto& sizes : {std::vector<std::int64_t>{}, std::vector<std::int64_t>{4}}) {
+    for (const bool fusion : {false, true}) {
+      TrainOptions options;
+      options.architecture = "wide_resnet16_4";
+      options.epochs = 2;
+      options.batch_size = 20;
+      options.augmentation.padding = 0;
+      options.image_sizes = sizes;
+      options.fusion = fusion;
+      FakeHost host(temp.make("c" + std::to_string(found.size())));
+      Trainer trainer(options, training_data(data), host);
+      trainer.run();
+      found.push_back(trainer.model().parameters()[0].tensor.detach().flatten().clone());
+    }
+  }
+  const auto apart = [&](int a, int b) { return (found[a] - found[b]).abs().max().item<float>(); };
+  BOOST_TEST(apart(0, 2) > 1e-3F);
+  BOOST_TEST(apart(2, 3) < apart(0, 2) / 3);  // Fused or not is nothing beside it.
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_be_is_told) {
   TempFolder temp;
   const DatasetReader data(make_small_dataset(temp, 20));
@@ -113,8 +165,10 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_is_told) {
   expect_error(make, "image_sizes has 9, and the images are 8x8: they can only be made smaller");
   options.image_sizes = {4};
   options.augmentation.cutout = 5;
-  expect_error(make, "cutout = 5 is larger than the images");
+  expect_error(make, "cutout = 5 is larger than the images that image_sizes asks for");
   options.augmentation.cutout = 0;
+  options.architecture = "cifar10net";
+  expect_error(make, "image_sizes has 4: cifar10net takes images whose sides are multiples of 8");
   options.architecture = "linear";
   expect_error(make, "and the shape of 'fc.weight' of linear depends on it");
 }

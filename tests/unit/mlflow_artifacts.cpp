@@ -261,7 +261,7 @@ BOOST_AUTO_TEST_CASE(s3_without_either) {
   BOOST_TEST(f.server.count("upload-artifact") == 1u);
   const auto model = f.client.create_model("1", "m", f.run.id, {}, {});
   const CallError error = call_error([&] { f.client.put_model_text(model, "a", "x"); });
-  BOOST_TEST(holds(error.what(), "AWS_ACCESS_KEY_ID"), error.what());
+  BOOST_TEST(holds(error.what(), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"), error.what());
 }
 
 BOOST_AUTO_TEST_CASE(large_files_in_parts) {  // 43
