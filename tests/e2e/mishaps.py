@@ -54,7 +54,7 @@ class Misbehave(PluginCase):
                                ("no_stamp", "has no stamp")):
             with self.subTest(plugin=name):
                 file = self.file(f'[stages.x]\nuses = "emit"\n[stages.y]\nuses = "{name}"\n')
-                self.assertIn(sentence, self.run_("run", file, expect=2).err)
+                self.assertIn(sentence, self.run_("run", file, expect=3).err)
         self.assertFalse(self.store.runs.exists())
 
     def test_a_refused_plugin_that_nobody_uses_is_a_warning(self):
