@@ -145,9 +145,7 @@ std::vector<Upload> images_of(const RunView& view) {
 
 }  // namespace content
 
-std::optional<std::string> made_content(const Upload& upload) {
-  if (upload.file.empty()) return upload.text;
-  if (upload.shrink_to == 0) return std::nullopt;
+std::optional<std::string> thumbnail_of(const Upload& upload) {
   const auto png = content::read_text(upload.file);
   return png ? shrunk_png(*png, upload.shrink_to) : std::nullopt;
 }

@@ -302,14 +302,13 @@ void Mirror::send_artifacts(const RunRow& run, const RemoteRun& remote, const Ru
 }
 
 void Mirror::put(const RemoteRun& remote, const std::string& path, const Upload& upload) {
-  // Step 0 and the first step show one picture, which is drawn once.
-  const bool drawn = upload.shrink_to > 0 && made_.digest == upload.digest;
-  if (!drawn) made_ = {upload.digest, made_content(upload)};
-  if (made_.content) {
-    client_.put_artifact_text(remote, path, *made_.content);
-  } else {
-    client_.put_artifact(remote, path, upload.file);
+  if (upload.file.empty()) return client_.put_artifact_text(remote, path, upload.text);
+  if (upload.shrink_to > 0) {
+    // Step 0 and the first step show one picture, which is drawn once.
+    if (drawn_.digest != upload.digest) drawn_ = {upload.digest, thumbnail_of(upload)};
+    if (drawn_.thumbnail) return client_.put_artifact_text(remote, path, *drawn_.thumbnail);
   }
+  client_.put_artifact(remote, path, upload.file);
 }
 
 bool Mirror::guarded(const std::string& run_id, const std::string& item, const std::string& digest,

@@ -139,11 +139,11 @@ class Mirror {
   std::string counted_run_;  // The last one in counts_.runs.
   std::vector<std::string> notices_;
   bool connected_ = false;
-  struct Made {
+  struct Drawn {
     std::string digest;
-    std::optional<std::string> content;
+    std::optional<std::string> thumbnail;
   };
-  Made made_;  // Of the newest upload.
+  Drawn drawn_;  // The newest one.
   bool put_off_ = false;
   int failing_ = 0;  // Calls in a row that the server answered with 500.
   std::map<std::string, mlflow::RemoteRun> remotes_;  // Seen to be there since connecting.

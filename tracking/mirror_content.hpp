@@ -59,9 +59,8 @@ struct RunContent {
   std::vector<ModelContent> models;
 };
 
-/// The content of an upload that is not sent as its file lies there: its text, or a smaller
-/// picture.
-std::optional<std::string> made_content(const Upload& upload);
+/// The smaller picture of an upload with `shrink_to`; nothing if the picture is that small already.
+std::optional<std::string> thumbnail_of(const Upload& upload);
 
 /// Of a run that may still be going on: what is finished of it. `server` decides what it can show.
 RunContent content_of(RunQueries& queries, const RunRow& run, const Store& store,

@@ -103,8 +103,8 @@ void Mirror::upload_model(const RunRow& run, const RemoteRun& remote, const Mode
                           const mlflow::LoggedModel& logged) {
   const std::string& id = run.record.id;
   for (const Upload& file : model.files) {
-    if (const auto made = made_content(file)) {
-      client_.put_model_text(logged, file.path, *made);
+    if (file.file.empty()) {
+      client_.put_model_text(logged, file.path, file.text);
     } else {
       client_.put_model_file(logged, file.path, file.file);
     }

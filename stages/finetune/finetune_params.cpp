@@ -12,7 +12,8 @@ std::vector<std::string> with_auto(std::vector<std::string> names) {
 
 Schema<FinetuneParams> FinetuneParams::schema() {
   using P = FinetuneParams;
-  return Schema<P>{}
+  Schema<P> schema;
+  schema
       .field("weights", &P::weights,
              "A file with weights to begin from (.pth of torch.save, or safetensors), instead of "
              "the input 'model'.")
@@ -28,16 +29,14 @@ Schema<FinetuneParams> FinetuneParams::schema() {
              "the last linear ones.")
       .field("reset", &P::reset, "Layers that begin anew; [\"auto\"] = the last linear ones.")
       .part(&P::recipe, RecipeParams::schema())
-      .rule({length_of("image_sizes") > 0},
-            {Param("architecture") != "cifar10net", Param("architecture") != "linear"},
-            "image_sizes = {image_sizes} is for networks whose weights fit images of every size, "
-            "and those of {architecture} do not")
       .rule({is_wired("model") == true}, {Param("weights") == ""},
             "fine-tuning begins from one model: give either the input 'model' or the parameter "
             "'weights', not both")
       .rule({is_wired("model") == false}, {Param("weights") != ""},
             "fine-tuning needs a model to begin from: wire the input 'model' (inputs.model = "
             "\"train.model\" or \"run:latest/train.model\") or give a file as 'weights'");
+  add_network_rules(schema);
+  return schema;
 }
 
 }  // namespace cifarpipe

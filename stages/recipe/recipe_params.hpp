@@ -71,4 +71,13 @@ struct RecipeParams {
   learn::TrainOptions options(const StageContext& context) const;
 };
 
+/// What a recipe asks of the network that the stage's own parameter `architecture` names.
+template <class P>
+void add_network_rules(Schema<P>& schema) {
+  schema.rule({length_of("image_sizes") > 0},
+              {Param("architecture") != "cifar10net", Param("architecture") != "linear"},
+              "image_sizes = {image_sizes} is for networks whose weights fit images of every size, "
+              "and those of {architecture} do not");
+}
+
 }  // namespace cifarpipe

@@ -23,16 +23,14 @@ struct TrainParams {
   RecipeParams recipe;
 
   static Schema<TrainParams> schema() {
-    return Schema<TrainParams>{}
-        .field("architecture", &TrainParams::architecture, networks())
+    Schema<TrainParams> schema;
+    schema.field("architecture", &TrainParams::architecture, networks())
         .one_of(learn::architectures())
         .field("freeze", &TrainParams::freeze,
                "Layers that stay as they begin, by the beginnings of their names: [\"conv1\"].")
-        .part(&TrainParams::recipe, RecipeParams::schema())
-        .rule({length_of("image_sizes") > 0},
-              {Param("architecture") != "cifar10net", Param("architecture") != "linear"},
-              "image_sizes = {image_sizes} is for networks whose weights fit images of every size, "
-              "and those of {architecture} do not");
+        .part(&TrainParams::recipe, RecipeParams::schema());
+    add_network_rules(schema);
+    return schema;
   }
 };
 
