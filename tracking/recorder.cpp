@@ -86,8 +86,11 @@ RunRecord SqliteRecorder::resolve_run(const std::string& run) {
   if (run == "latest") {
     found =
         runs_where("WHERE parent_id = ? AND deleted_ms IS NULL ORDER BY number DESC LIMIT 1", "");
-    if (found.empty()) throw Error("there is no run yet", ErrorKind::usage);
-    return found.front();
+    if (!found.empty()) return found.front();
+    throw Error(runs_where("WHERE ? IS NOT NULL LIMIT 1", "").empty()
+                    ? "there is no run yet"
+                    : "every run is deleted; `cifarpipe runs list --all` shows their names",
+                ErrorKind::usage);
   }
   // A deleted run is found too, so that it can be looked at and restored, but never instead of one
   // that is there.

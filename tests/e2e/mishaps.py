@@ -177,6 +177,15 @@ class Collect(PluginCase):
         (self.store.runs / "store/tmp/02f765").mkdir()
         self.assertRegex(self.store.run("gc", expect=0).out, r"(?m)^left over 02f765 +0\.0 MB$")
 
+    def test_the_latest_of_deleted_runs_is_none(self):
+        self.run_("run", self.file(CHAIN), "--name", "only", expect=0)
+        self.store.run("runs", "delete", "latest", expect=0)
+        told = self.store.run("runs", "restore", "latest", expect=2).err
+        self.assertIn("every run is deleted; `cifarpipe runs list --all` shows their names", told)
+        self.assertIn("only", self.store.run("runs", "list", "--all", expect=0).out)
+        self.store.run("runs", "restore", "only", expect=0)
+        self.store.run("runs", "show", "latest", expect=0)
+
     def test_gc_removes_nothing_beside_a_run(self):
         file = self.file(CHAIN)
         self.run_("run", file, expect=0)
